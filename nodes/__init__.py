@@ -1,0 +1,28 @@
+"""The ComfyUI side of UniPortrait: nodes, sockets, folders, and the glue to the host's model management."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .apply import IDRouterApply
+from .detect import UniPortraitFaceDetector
+from .encode import FaceIDEncode
+from .folders import register_folders
+from .identity import MultiIDConditioning, UniPortraitLoadFaceID, UniPortraitSaveFaceID
+from .load import LoadUniPortrait
+
+
+class UniPortraitExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [
+            LoadUniPortrait,
+            FaceIDEncode,
+            MultiIDConditioning,
+            IDRouterApply,
+            UniPortraitFaceDetector,
+            UniPortraitSaveFaceID,
+            UniPortraitLoadFaceID,
+        ]
+
+
+async def comfy_entrypoint() -> UniPortraitExtension:
+    register_folders()
+    return UniPortraitExtension()

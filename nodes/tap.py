@@ -1,0 +1,84 @@
+"""The tap: ID attention inside the UNet without taking anybody's place.
+
+While one UNet call lasts, every cross-attention module has two hooks: one on `to_q` keeps the layer's input and
+queries, one before `to_out` adds ID attention to the attention output. The host calls both modules whether or not
+another pack replaced the attention between them, so the tap composes with any pack in any order. The wrapper is handed
+the UNet of the very device and the options of the very call, and takes its hooks away even after an error.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
+from torch import Tensor, nn
+
+from ..uniportrait_core.attention import COND, UNCOND, IDAttention
+from .unet import cross_attentions
+
+KEY = "uniportrait"
+
+
+class IDTap:
+    """A `DIFFUSION_MODEL` wrapper that adds ID attention to every cross-attention layer.
+
+    Copies of the layers on the sampling device live from the first step of a sampling to its end.
+    """
+
+    def __init__(self, layers: Sequence[IDAttention], sigmas: tuple[float, float] | None):
+        """
+        Args:
+            layers: ID attention per cross-attention layer, in the order of the published weights.
+            sigmas: noise levels (highest, lowest) between which the tap works; None for always.
+        """
+        self.layers = layers
+        self.sigmas = sigmas
+        self.resident: dict[tuple[torch.device, torch.dtype], list[IDAttention]] = {}
+
+    def __call__(
+        self, executor: WrapperExecutor, x, timesteps, context, y=None, control=None, transformer_options=None, **kwargs
+    ) -> Tensor:
+        options = transformer_options or {}
+        with ExitStack() as hooks:
+            if self._active(options.get("sigmas")):
+                # Some guiders number further halves; only the first is the positive prompt.
+                kinds = [COND if kind == 0 else UNCOND for kind in options.get("cond_or_uncond", [COND])]
+                for index, attention in enumerate(cross_attentions(executor.class_obj)):
+                    self._hook(hooks, index, attention, kinds)
+            return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
+
+    def release(self, _patcher: ModelPatcher | None = None) -> None:
+        """Free the copies on the sampling device."""
+        self.resident.clear()
+
+    def _active(self, sigma: Tensor | None) -> bool:
+        if self.sigmas is None or sigma is None:
+            return True
+        highest, lowest = self.sigmas
+        return lowest <= float(sigma.max()) <= highest
+
+    def _hook(self, hooks: ExitStack, index: int, attention: nn.Module, kinds: list[int]) -> None:
+        seen: dict[str, Tensor] = {}
+
+        def keep(_module: nn.Module, inputs: tuple[Tensor, ...], query: Tensor) -> None:
+            seen["x"], seen["query"] = inputs[0], query
+
+        def add(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            x, query = seen.pop("x"), seen.pop("query")
+            layer = self._on(query.device, query.dtype)[index]
+            return layer(inputs[0], x, query, attention.heads, kinds), *inputs[1:]
+
+        hooks.callback(attention.to_q.register_forward_hook(keep).remove)
+        hooks.callback(attention.to_out.register_forward_pre_hook(add).remove)
+
+    def _on(self, device: torch.device, dtype: torch.dtype) -> list[IDAttention]:
+        if (device, dtype) not in self.resident:
+            self.resident[device, dtype] = [layer.to(device, dtype) for layer in self.layers]
+        return self.resident[device, dtype]
+
+
+def add_tap(model: ModelPatcher, tap: Callable) -> None:
+    """Let `tap` work in `model`, which the caller has cloned."""
+    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, tap)
+    model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, tap.release)

@@ -1,0 +1,57 @@
+"""Finding the attention layers of an SD1.5 UNet in the order of the published weights."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.model_patcher import ModelPatcher
+from torch import nn
+
+from ..uniportrait_core.adapter import IDLayer
+from ..uniportrait_core.errors import UniPortraitError
+
+
+def transformer_blocks(unet: UNetModel) -> Iterator[tuple[str, BasicTransformerBlock]]:
+    """Transformer blocks with their path inside the UNet: input blocks, output blocks, then the middle block."""
+    stages = chain(
+        ((f"input_blocks.{i}", block) for i, block in enumerate(unet.input_blocks)),
+        ((f"output_blocks.{i}", block) for i, block in enumerate(unet.output_blocks)),
+        [("middle_block", unet.middle_block)],
+    )
+    for stage, block in stages:
+        for j, layer in enumerate(block):
+            if isinstance(layer, SpatialTransformer):
+                for k, transformer in enumerate(layer.transformer_blocks):
+                    yield f"{stage}.{j}.transformer_blocks.{k}", transformer
+
+
+def cross_attentions(unet: UNetModel) -> list[nn.Module]:
+    """The cross-attention modules (`attn2`), in the order of the published weights."""
+    return [transformer.attn2 for _, transformer in transformer_blocks(unet)]
+
+
+def check_unet(model: ModelPatcher, layers: Sequence[IDLayer]) -> None:
+    """See that a model's cross-attention layers are those that the weights were made for.
+
+    Raises:
+        UniPortraitError: another kind of diffusion model, or other layer sizes.
+    """
+    unet = model.model.diffusion_model
+    needed = [tuple(layer.to_k.shape) for layer in layers]
+    found = []
+    if isinstance(unet, UNetModel):
+        found = [(attn.to_k.out_features, attn.to_k.in_features) for attn in cross_attentions(unet)]
+    if found != needed:
+        raise UniPortraitError(
+            f"The model at IDRouterApply is {type(model.model).__name__} with {_summary(found)}; the UniPortrait "
+            f"weights are for {_summary(needed)}. Use a Stable Diffusion 1.5 checkpoint."
+        )
+
+
+def _summary(layers: list[tuple[int, int]]) -> str:
+    if not layers:
+        return "no U-Net cross-attention layers"
+    channels = sorted({channels for channels, _ in layers})
+    contexts = sorted({context for _, context in layers})
+    return f"{len(layers)} cross-attention layers of {channels} channels on a context of {contexts}"

@@ -1,0 +1,119 @@
+"""Running small graphs on the host's own executor, with Python objects going in and coming out."""
+
+import asyncio
+import inspect
+import itertools
+
+import execution
+import nodes
+
+GIVEN: dict[str, object] = {}
+TAKEN: dict[str, object] = {}
+_run_number = itertools.count()
+
+
+class AnyType(str):
+    """A socket type that matches every other."""
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+ANY = AnyType("*")
+
+
+class Give:
+    """Hands an object of the test to the graph."""
+
+    RETURN_TYPES = (ANY,)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"name": ("STRING", {})}}
+
+    def run(self, name: str):
+        return (GIVEN[name],)
+
+
+class Take:
+    """Hands an object of the graph to the test."""
+
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    CATEGORY = "test"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"name": ("STRING", {}), "value": (ANY, {})}}
+
+    def run(self, name: str, value: object):
+        TAKEN[name] = value
+        return {}
+
+
+class GraphError(Exception):
+    """A graph did not run; the message is what a user would see."""
+
+
+class _Server:
+    """What the executor needs of a server: somebody to tell."""
+
+    client_id = None
+    last_node_id = None
+    sockets_metadata: dict = {}
+
+    def send_sync(self, *_args) -> None:
+        pass
+
+
+def _cache_settings() -> dict:
+    """Newer hosts want the limits of their caches, of which a single run needs none."""
+    newer = "cache_args" in inspect.signature(execution.PromptExecutor).parameters
+    return {"cache_args": {"lru": 0, "ram": 0.0, "ram_inactive": 0.0}} if newer else {}
+
+
+class Graph:
+    """A prompt under construction: `graph.add("Node", input=value)` gives the node's first output."""
+
+    def __init__(self):
+        nodes.NODE_CLASS_MAPPINGS.update(TestGive=Give, TestTake=Take)
+        self.prompt: dict[str, dict] = {}
+
+    def add(self, class_type: str, **inputs: object) -> list:
+        node_id = str(len(self.prompt) + 1)
+        self.prompt[node_id] = {"class_type": class_type, "inputs": inputs}
+        return [node_id, 0]
+
+    def give(self, value: object) -> list:
+        name = f"{next(_run_number)}"
+        GIVEN[name] = value
+        return self.add("TestGive", name=name)
+
+    def take(self, link: list, name: str = "value") -> None:
+        self.add("TestTake", name=name, value=link)
+
+    def run(self) -> dict[str, object]:
+        """Validate and execute; returns what `take` nodes took. Raises GraphError."""
+        prompt_id = f"test-{next(_run_number)}"
+        valid, error, outputs, node_errors = asyncio.run(execution.validate_prompt(prompt_id, self.prompt, None))
+        if not valid:
+            raise GraphError(f"{error} {node_errors}")
+        TAKEN.clear()
+        executor = execution.PromptExecutor(_Server(), **_cache_settings())
+        executor.execute(self.prompt, prompt_id, execute_outputs=outputs)
+        for event, data in executor.status_messages:
+            if event in ("execution_error", "execution_interrupted"):
+                raise GraphError(data.get("exception_message", event).strip())
+        return dict(TAKEN)
+
+
+def run_node(class_type: str, **inputs: object) -> object:
+    """Run one node and return its first output; inputs that are not plain values are handed in as objects."""
+    graph = Graph()
+    plain = (str, int, float, bool)
+    links = {key: value if isinstance(value, plain) else graph.give(value) for key, value in inputs.items()}
+    graph.take(graph.add(class_type, **links))
+    return graph.run()["value"]

@@ -1,0 +1,79 @@
+"""The small models of the known answers, in the host."""
+
+from pathlib import Path
+
+import comfy.clip_vision
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sampler_helpers
+import comfy.sd
+import comfy.utils
+import recipe
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+FACEID, ROUTER, BACKBONE = "small-faceid.safetensors", "small-router.bin", "small-backbone.bin"
+
+
+def write_weights(folder: Path) -> None:
+    """Write the small UniPortrait weights: one file in safetensors, two as pickles, as users have them."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    encode, adapter = recipe.shapes("encode_small"), recipe.shapes("faceid_small")["faceid_adapter"]
+    faceid = {
+        "faceid_proj": recipe.weights("golden.faceid_proj_small", encode["faceid_proj"]),
+        "faceid_adapter": recipe.weights("golden.faceid_adapter", adapter),
+    }
+    save_file({f"{part}.{k}": v for part, tensors in faceid.items() for k, v in tensors.items()}, folder / FACEID)
+    router = recipe.weights("golden.router_adapter", recipe.shapes("router_small")["faceid_adapter"])
+    torch.save({"faceid_adapter": router}, folder / ROUTER)
+    torch.save(recipe.weights("golden.face18", encode["face_backbone"]), folder / BACKBONE)
+
+
+def clip_vision(config: dict) -> comfy.clip_vision.ClipVisionModel:
+    """The small CLIP vision model in float32, the host's own class around it."""
+    import json
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump({**config, "model_type": "clip_vision_model", "layer_norm_eps": 1e-5, "num_channels": 3}, file)
+        file.flush()
+        clip = comfy.clip_vision.ClipVisionModel(file.name)
+    clip.model.float()  # the host would hold it in half precision, which moves tokens by 2e-4
+    missing, _ = clip.load_sd(recipe.weights("golden.clip_vision", recipe.shapes("encode_small")["clip_vision"]))
+    assert not missing
+    return clip
+
+
+def unet() -> ModelPatcher:
+    """The narrow UNet in float32, through the host's loader."""
+    diffusers = recipe.weights("golden.unet", recipe.shapes("unet_small"))
+    config = {
+        "num_res_blocks": [2, 2, 2, 2],
+        "channel_mult": [1, 1, 1, 1],
+        "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+        "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+        "transformer_depth_middle": 1,
+    }
+    names = comfy.utils.unet_to_diffusers(config)
+    tensors = {names[key]: value for key, value in diffusers.items()}
+    return comfy.sd.load_diffusion_model_state_dict(tensors, model_options={"dtype": torch.float32})
+
+
+def call_unet(model: ModelPatcher, x: Tensor, timestep: float, text: Tensor, kinds: list[int]) -> Tensor:
+    """One UNet call as the host's samplers make it, with everything that is patched into `model`."""
+    comfy.model_management.load_models_gpu([model])
+    options = comfy.model_patcher.create_model_options_clone(model.model_options)
+    comfy.sampler_helpers.prepare_model_patcher(model, {}, options)
+    transformer_options = options["transformer_options"]
+    sigma = model.get_model_object("model_sampling").sigma(torch.tensor([timestep])).expand(len(x))
+    transformer_options.update(cond_or_uncond=kinds, sigmas=sigma)
+    try:
+        with torch.inference_mode():
+            return model.model.diffusion_model(
+                x, torch.full((len(x),), timestep), context=text, transformer_options=transformer_options
+            )
+    finally:
+        model.cleanup()

@@ -1,0 +1,168 @@
+"""Reading weight files: what a file is, is told by its tensors and never by its name."""
+
+import pickle
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from .adapter import IDLayer, LoRA, RouterLayer, id_layers, lora, router_layers
+from .backbone import FaceBackbone
+from .errors import UniPortraitError
+from .resampler import FaceIDResampler
+
+Tensors = dict[str, Tensor]
+
+FACE_ID = "UniPortrait face-ID weights"
+ROUTER = "UniPortrait router weights"
+BACKBONE = "an IR face recognition backbone"
+
+PUBLISHED_FILES = {
+    FACE_ID: "uniportrait-faceid_sd15.bin",
+    ROUTER: "uniportrait-router_sd15.bin",
+    BACKBONE: "glint360k_curricular_face_r101_backbone.bin",
+}
+
+# A file is the first kind of which every marker occurs in some key.
+KINDS = (
+    (FACE_ID, ("faceid_proj.", "faceid_adapter.")),
+    (ROUTER, ("faceid_adapter.", "_router.")),
+    (BACKBONE, ("input_layer.0.weight", "body.0.res_layer.1.weight", "output_layer.3.weight")),
+    ("a saved face identity", ("id0.cond", "id0.uncond")),
+    ("a Stable Diffusion checkpoint", ("model.diffusion_model.",)),
+    ("a ControlNet", ("zero_convs.",)),
+    ("a ControlNet", ("controlnet_cond_embedding.",)),
+    ("an IP-Adapter", ("image_proj.", "ip_adapter.")),
+    ("a LoRA", ("lora_up.",)),
+    ("a LoRA", ("lora_B.",)),
+    ("a LoRA", ("lora.up.",)),
+    ("a CLIP vision model", ("vision_model.encoder.",)),
+    ("a CLIP text encoder", ("text_model.encoder.",)),
+    ("a diffusion model without text encoder and VAE", ("input_blocks.",)),
+    ("a diffusion model without text encoder and VAE", ("down_blocks.", "time_embedding.")),
+    ("a diffusion transformer", ("double_blocks.",)),
+    ("a VAE", ("decoder.conv_in.",)),
+)
+
+
+@dataclass(frozen=True)
+class FaceIDWeights:
+    """The published `uniportrait-faceid_sd15.bin`: resampler, ID keys and values, single-ID LoRA."""
+
+    resampler: FaceIDResampler
+    layers: tuple[IDLayer, ...]
+    lora: LoRA
+
+
+@dataclass(frozen=True)
+class RouterWeights:
+    """The published `uniportrait-router_sd15.bin`: routers and multi-ID LoRA; its other tensors are ignored."""
+
+    layers: tuple[RouterLayer, ...]
+    lora: LoRA
+
+
+def load_faceid(path: Path) -> FaceIDWeights:
+    """Read face-ID weights, `.bin` or safetensors. Raises UniPortraitError for anything else."""
+    tensors = _read_kind(path, FACE_ID)
+    adapter = _below(tensors, "faceid_adapter.")
+    with _naming(path, FACE_ID):
+        return FaceIDWeights(
+            FaceIDResampler.from_tensors(_below(tensors, "faceid_proj.")), id_layers(adapter), lora(adapter)
+        )
+
+
+def load_router(path: Path) -> RouterWeights:
+    """Read router weights, `.bin` or safetensors. Raises UniPortraitError for anything else."""
+    adapter = _below(_read_kind(path, ROUTER), "faceid_adapter.")
+    with _naming(path, ROUTER):
+        return RouterWeights(router_layers(adapter), lora(adapter))
+
+
+def load_backbone(path: Path) -> FaceBackbone:
+    """Read the face recognition backbone, `.bin` or safetensors. Raises UniPortraitError for anything else."""
+    tensors = _read_kind(path, BACKBONE)
+    with _naming(path, BACKBONE):
+        return FaceBackbone.from_tensors(tensors)
+
+
+def describe(tensors: Tensors) -> str:
+    """What a file with these tensors is, as far as can be told, in words for an error message."""
+    for kind, markers in KINDS:
+        if all(any(marker in key for key in tensors) for marker in markers):
+            return kind
+    return f"a file of {len(tensors)} tensors that is not recognised (the first is {next(iter(tensors), 'none')!r})"
+
+
+def read_tensors(path: Path) -> Tensors:
+    """Read a safetensors file or a PyTorch pickle of plain tensors, nested dictionaries flattened with dots.
+
+    The format is told by the first bytes. No code inside a pickle is ever run.
+
+    Raises:
+        UniPortraitError: the file is missing, empty, damaged, of another format or holds more than tensors.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise UniPortraitError(f"{path.name} cannot be read: {error.strerror}. Check that the file is there.") from error
+    if not head:
+        raise UniPortraitError(f"{path.name} is empty (0 bytes). Download it again.")
+    try:
+        if head[8:9] == b"{":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if head.startswith(b"PK") or head.startswith(b"\x80"):
+            message = "holds Python code or objects, not only tensors; nothing of it was run"
+        else:
+            message = "is neither a safetensors file nor a PyTorch file"
+        raise UniPortraitError(f"{path.name} {message}. Use a file from a source that you trust.") from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise UniPortraitError(f"{path.name} is damaged or was cut off ({error}). Download it again.") from error
+    tensors = dict(_flatten(content))
+    if not tensors:
+        raise UniPortraitError(f"{path.name} holds no tensors. Use one of {', '.join(PUBLISHED_FILES.values())}.")
+    return tensors
+
+
+def _flatten(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(content, Tensor):
+        yield prefix, content
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def _read_kind(path: Path, kind: str) -> Tensors:
+    tensors = read_tensors(path)
+    found = describe(tensors)
+    if found != kind:
+        raise UniPortraitError(
+            f"{path.name} is {found}; needed here: {kind}. "
+            f"Choose {PUBLISHED_FILES[kind]}, or a file of its kind, on Load UniPortrait."
+        )
+    return tensors
+
+
+def _below(tensors: Tensors, prefix: str) -> Tensors:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+@contextmanager
+def _naming(path: Path, kind: str) -> Iterator[None]:
+    """Turn a missing or misshapen tensor into an error that names the file."""
+    try:
+        yield
+    except (KeyError, RuntimeError, ValueError, IndexError) as error:
+        detail = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[-1].strip()
+        raise UniPortraitError(
+            f"{path.name} looks like {kind} but is not complete: {detail}. Download {PUBLISHED_FILES[kind]} again."
+        ) from error

@@ -1,0 +1,86 @@
+"""The ID embedding module: aligned face crops to identity tokens (paper section 3.2).
+
+Follows `get_single_faceid_embeds` of the published `uniportrait_pipeline.py`.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from .backbone import FaceBackbone
+from .resampler import FaceIDResampler
+
+CROP_SIZE = 224
+
+
+def to_crop_size(images: Tensor) -> Tensor:
+    """Cut images to their central square and bring it to the crop size; crops of that size pass untouched.
+
+    Args:
+        images: RGB, (photos, height, width, 3), values 0..1.
+
+    Returns:
+        (photos, 224, 224, 3), values 0..1.
+    """
+    height, width = images.shape[1:3]
+    if height == width == CROP_SIZE:
+        return images
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = images[:, top : top + side, left : left + side].movedim(-1, 1)
+    resized = F.interpolate(square, size=(CROP_SIZE, CROP_SIZE), mode="bicubic", antialias=True)
+    return resized.clamp(0, 1).movedim(1, -1)
+
+
+def face_features(backbone: FaceBackbone, crops: Tensor) -> list[Tensor]:
+    """The backbone's stage maps of aligned crops.
+
+    Args:
+        backbone: on the device of `crops`.
+        crops: RGB, (photos, 224, 224, 3), values 0..1.
+
+    Returns:
+        One map per stage, (photos, channels, height, width).
+    """
+    faces = (crops.movedim(-1, 1) - 0.5).div(0.5).clamp(-1, 1)
+    faces = F.interpolate(faces, size=backbone.IMAGE_SIZE, mode="bilinear", align_corners=False)
+    return backbone(faces)[1]
+
+
+def resampler_inputs(stages: list[Tensor], clip_features: Tensor) -> tuple[Tensor, Tensor]:
+    """Arrange features of one person's photos for the resampler, all photos one after the other.
+
+    Args:
+        stages: the backbone's maps, each (photos, channels, height, width).
+        clip_features: CLIP's second-to-last hidden state without class token, (photos, 256, clip_dim).
+
+    Returns:
+        Intrinsic features (1, photos · 49, 512): the last map. Structure features (1, photos · 256, 448 + clip_dim):
+        the other maps brought to CLIP's grid, shallow to deep, then CLIP.
+    """
+    *shallow, last = stages
+    grid = round(clip_features.shape[1] ** 0.5)
+    maps = [F.interpolate(stage, size=(grid, grid), mode="bilinear", align_corners=False) for stage in shallow]
+    structure = torch.cat((rearrange(torch.cat(maps, dim=1), "p c h w -> p (h w) c"), clip_features), dim=-1)
+    return rearrange(last, "p c h w -> 1 (p h w) c"), rearrange(structure, "p n c -> 1 (p n) c")
+
+
+def identity_tokens(
+    resampler: FaceIDResampler, stages: list[Tensor], clip_features: Tensor, structure_scale: float
+) -> Tensor:
+    """Identity tokens of one person.
+
+    The unconditional tokens, which stand for nobody, are those of one photo whose stage maps are zero and whose CLIP
+    features are those of an all-zero tensor *after* normalisation: the mean colour, not black. They depend on the
+    structure scale alone.
+
+    Args:
+        resampler: on the device of the features.
+        stages, clip_features: of all photos of the person, as in `resampler_inputs`.
+        structure_scale: weight of the structure branch, 0..1.
+
+    Returns:
+        (tokens, dim).
+    """
+    return resampler(*resampler_inputs(stages, clip_features), structure_scale)[0]

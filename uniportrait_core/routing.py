@@ -1,0 +1,49 @@
+"""ID routing: every spot of the picture goes to the one person that belongs there (paper section 3.3).
+
+`logits_n = θ(x) · φ_n`, the largest wins. θ's second layer and φ depend on the people alone, so they are folded into
+one vector per person before sampling: `θ(x) · φ_n = gelu(W₁x + b₁) · (W₂ᵀφ_n)`. Per step only θ's first layer and a
+product with one column per person are left.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .adapter import RouterLayer
+
+
+def person_keys(layer: RouterLayer, tokens: Tensor) -> Tensor:
+    """φ: what the router looks for in each person.
+
+    Args:
+        layer: the router of one cross-attention layer.
+        tokens: (people, tokens, dim).
+
+    Returns:
+        (people, channels).
+    """
+    aggregated = F.linear(tokens.mT, *layer.aggregate).squeeze(-1)
+    return F.linear(F.gelu(F.linear(aggregated, *layer.key_in)), layer.key_out)
+
+
+def fold(layer: RouterLayer, tokens: Tensor) -> Tensor:
+    """`W₂ᵀφ_n` of all people as columns, (2·channels, people); `tokens` as in `person_keys`.
+
+    The mean over people is taken off: it moves all logits of a spot alike, so the winner stays, and in half precision
+    the small differences that decide are not lost in a large common part.
+    """
+    folded = layer.query_out.mT @ person_keys(layer, tokens).mT
+    return folded - folded.mean(dim=1, keepdim=True)
+
+
+def route(x: Tensor, query_in: tuple[Tensor, Tensor], folded: Tensor) -> Tensor:
+    """The person that wins each spot.
+
+    Args:
+        x: the cross-attention layer's normed input, (rows, spots, channels).
+        query_in: weight (2·channels, channels) and bias (2·channels,) of θ's first layer.
+        folded: from `fold`, (2·channels, people).
+
+    Returns:
+        Index of a person per spot, (rows, spots), int64.
+    """
+    return (F.gelu(F.linear(x, *query_in)) @ folded).argmax(dim=-1)
