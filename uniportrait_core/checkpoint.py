@@ -1,14 +1,12 @@
 """Reading weight files: what a file is, is told by its tensors and never by its name."""
 
 import pickle
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -29,24 +27,26 @@ PUBLISHED_FILES = {
     BACKBONE: "glint360k_curricular_face_r101_backbone.bin",
 }
 
+TORCH_MAGIC = (b"PK\x03\x04", b"\x80")  # zip archive, and the pickle of older versions
+
 # A file is the first kind of which every marker occurs in some key.
 KINDS = (
     (FACE_ID, ("faceid_proj.", "faceid_adapter.")),
     (ROUTER, ("faceid_adapter.", "_router.")),
     (BACKBONE, ("input_layer.0.weight", "body.0.res_layer.1.weight", "output_layer.3.weight")),
     ("a saved face identity", ("id0.cond", "id0.uncond")),
-    ("a Stable Diffusion checkpoint", ("model.diffusion_model.",)),
-    ("a ControlNet", ("zero_convs.",)),
-    ("a ControlNet", ("controlnet_cond_embedding.",)),
     ("an IP-Adapter", ("image_proj.", "ip_adapter.")),
     ("a LoRA", ("lora_up.",)),
     ("a LoRA", ("lora_B.",)),
     ("a LoRA", ("lora.up.",)),
+    ("a diffusion transformer", ("double_blocks.",)),
+    ("a Stable Diffusion checkpoint", ("model.diffusion_model.",)),
+    ("a ControlNet", ("zero_convs.",)),
+    ("a ControlNet", ("controlnet_cond_embedding.",)),
     ("a CLIP vision model", ("vision_model.encoder.",)),
     ("a CLIP text encoder", ("text_model.encoder.",)),
     ("a diffusion model without text encoder and VAE", ("input_blocks.",)),
     ("a diffusion model without text encoder and VAE", ("down_blocks.", "time_embedding.")),
-    ("a diffusion transformer", ("double_blocks.",)),
     ("a VAE", ("decoder.conv_in.",)),
 )
 
@@ -97,40 +97,44 @@ def describe(tensors: Tensors) -> str:
     for kind, markers in KINDS:
         if all(any(marker in key for key in tensors) for marker in markers):
             return kind
-    return f"a file of {len(tensors)} tensors that is not recognised (the first is {next(iter(tensors), 'none')!r})"
+    if not tensors:
+        return "a file without tensors"
+    return f"a file of {len(tensors)} tensors that is not recognised (the first is {next(iter(tensors))!r})"
 
 
-def read_tensors(path: Path) -> Tensors:
+def read_tensors(path: Path, kind: str) -> Tensors:
     """Read a safetensors file or a PyTorch pickle of plain tensors, nested dictionaries flattened with dots.
 
     The format is told by the first bytes. No code inside a pickle is ever run.
 
+    Args:
+        path: the file.
+        kind: what belongs in its place, for the error; one of `PUBLISHED_FILES`.
+
     Raises:
         UniPortraitError: the file is missing, empty, damaged, of another format or holds more than tensors.
     """
+    download = f"Download {PUBLISHED_FILES[kind]}"
     try:
         with open(path, "rb") as file:
             head = file.read(9)
     except OSError as error:
-        raise UniPortraitError(f"{path.name} cannot be read: {error.strerror}. Check that the file is there.") from error
+        raise _unfit(path, f"cannot be read ({error.strerror})", kind, f"{download} if it is not there.") from error
     if not head:
-        raise UniPortraitError(f"{path.name} is empty (0 bytes). Download it again.")
+        raise _unfit(path, "is empty (0 bytes)", kind, f"{download} again.")
+    is_safetensors = head[8:] == b"{"
+    if not is_safetensors and not head.startswith(TORCH_MAGIC):
+        found = f"is neither a safetensors file nor a PyTorch file (it begins with {head!r})"
+        raise _unfit(path, found, kind, f"{download} again.")
     try:
-        if head[8:9] == b"{":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if head.startswith(b"PK") or head.startswith(b"\x80"):
-            message = "holds Python code or objects, not only tensors; nothing of it was run"
-        else:
-            message = "is neither a safetensors file nor a PyTorch file"
-        raise UniPortraitError(f"{path.name} {message}. Use a file from a source that you trust.") from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise UniPortraitError(f"{path.name} is damaged or was cut off ({error}). Download it again.") from error
-    tensors = dict(_flatten(content))
-    if not tensors:
-        raise UniPortraitError(f"{path.name} holds no tensors. Use one of {', '.join(PUBLISHED_FILES.values())}.")
-    return tensors
+        found = "holds Python code or objects instead of plain tensors, or is damaged; nothing of it was run"
+        raise _unfit(path, found, kind, f"{download} from a source that you trust.") from error
+    except Exception as error:  # damaged files make the readers raise nearly anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise _unfit(path, f"is damaged or was cut off ({reason})", kind, f"{download} again.") from error
+    return dict(_flatten(content))
 
 
 def _flatten(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -142,14 +146,16 @@ def _flatten(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def _read_kind(path: Path, kind: str) -> Tensors:
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, kind)
     found = describe(tensors)
     if found != kind:
-        raise UniPortraitError(
-            f"{path.name} is {found}; needed here: {kind}. "
-            f"Choose {PUBLISHED_FILES[kind]}, or a file of its kind, on Load UniPortrait."
-        )
+        advice = f"Choose {PUBLISHED_FILES[kind]}, or a file of its kind, on Load UniPortrait."
+        raise _unfit(path, f"is {found}", kind, advice)
     return tensors
+
+
+def _unfit(path: Path, found: str, kind: str, advice: str) -> UniPortraitError:
+    return UniPortraitError(f"{path.name} {found}; needed here: {kind}. {advice}")
 
 
 def _below(tensors: Tensors, prefix: str) -> Tensors:

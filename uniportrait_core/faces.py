@@ -45,7 +45,7 @@ def find_faces(detect: Detector, photo: np.ndarray) -> list[Face]:
         photo: RGB, (height, width, 3), uint8.
 
     Returns:
-        Faces in pixels of the photo, boxes cut at its edges.
+        Faces in pixels of the photo; boxes of the second look are cut at its edges.
     """
     if faces := detect(photo):
         return faces

@@ -1,6 +1,7 @@
 """Identities as files: safetensors with `id{i}.cond` and `id{i}.uncond` per person, written whole or not at all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -22,8 +23,9 @@ def save_face_id(path: Path, face_id: FaceID) -> None:
     """
     tensors = {}
     for i, identity in enumerate(face_id):
-        tensors[f"id{i}.cond"] = identity.cond.float().contiguous()
-        tensors[f"id{i}.uncond"] = identity.uncond.float().contiguous()
+        # Copies: people of one structure scale share their unconditional tokens, and safetensors refuses shared memory.
+        tensors[f"id{i}.cond"] = identity.cond.float().clone(memory_format=torch.contiguous_format)
+        tensors[f"id{i}.uncond"] = identity.uncond.float().clone(memory_format=torch.contiguous_format)
     content = save(tensors, metadata={"format": FORMAT, "version": VERSION, "count": str(len(face_id))})
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -35,7 +37,8 @@ def save_face_id(path: Path, face_id: FaceID) -> None:
             f"{path.name} cannot be written: {error.strerror or error}. Free some space or choose another folder."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def load_face_id(path: Path) -> FaceID:

@@ -1,6 +1,7 @@
 """Face detection by insightface. The library is imported when a detector is made, not before."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +41,7 @@ class InsightFaceDetector:
             ) from error
         file = _detection_file(folder)
         providers = _providers(provider, onnxruntime.get_available_providers())
-        try:
-            self._model = get_model(str(file), providers=providers, static_shape_sessions=False)
-        except Exception as error:  # whatever a provider raises: drivers, missing libraries
-            if providers == [CPU]:
-                raise UniPortraitError(f"{file} cannot be loaded ({error}). Download the pack again.") from error
-            logger.warning("%s does not work (%s); the face detector runs on the CPU.", providers[0], error)
-            self._model = get_model(str(file), providers=[CPU], static_shape_sessions=False)
+        self._model = _load(get_model, file, providers)
         if getattr(self._model, "taskname", None) != "detection":
             raise UniPortraitError(f"{file} is not a face detection model. Choose a pack such as buffalo_l.")
         self._model.prepare(0, input_size=INPUT_SIZE, det_thresh=MIN_CONFIDENCE)
@@ -59,6 +54,17 @@ class InsightFaceDetector:
                 "This detection model gives no landmarks, which alignment needs. Choose a pack such as buffalo_l."
             )
         return [Face(box[:4], points, float(box[4])) for box, points in zip(boxes, landmarks, strict=True)]
+
+
+def _load(get_model: Callable, file: Path, providers: list[str]) -> object:
+    """The model as insightface has it, on the CPU where another provider does not work."""
+    try:
+        return get_model(str(file), providers=providers, static_shape_sessions=False)
+    except Exception as error:  # whatever a provider raises: drivers, missing libraries
+        if providers == [CPU]:
+            raise UniPortraitError(f"{file} cannot be loaded ({error}). Download the pack again.") from error
+        logger.warning("%s does not work (%s); the face detector runs on the CPU.", providers[0], error)
+        return _load(get_model, file, [CPU])
 
 
 def _detection_file(folder: Path) -> Path:

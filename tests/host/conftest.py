@@ -52,3 +52,27 @@ def core(pack):
     import importlib
 
     return lambda name: importlib.import_module(f"{pack.__name__}.uniportrait_core.{name}")
+
+
+@pytest.fixture(scope="session")
+def small_weights(pack, base) -> None:
+    """The small UniPortrait weights as files in the host's models folder."""
+    import small
+
+    small.write_weights(base / "models" / "uniportrait")
+
+
+@pytest.fixture(scope="session")
+def uniportrait(small_weights):
+    """The small UniPortrait weights, loaded by the node."""
+    import small
+
+    return small.load_uniportrait()
+
+
+@pytest.fixture(scope="session")
+def unet(pack):
+    """The narrow UNet, unpatched."""
+    import small
+
+    return small.unet()

@@ -1,5 +1,6 @@
 """The small models of the known answers, in the host."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import comfy.clip_vision
@@ -10,9 +11,11 @@ import comfy.sd
 import comfy.utils
 import recipe
 import torch
+from graph import run_node
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
+APPLY = {"id_scale": 0.7, "lora_scale": 1.0, "start_percent": 0.0, "end_percent": 1.0}
 FACEID, ROUTER, BACKBONE = "small-faceid.safetensors", "small-router.bin", "small-backbone.bin"
 
 
@@ -32,8 +35,45 @@ def write_weights(folder: Path) -> None:
     torch.save(recipe.weights("golden.face18", encode["face_backbone"]), folder / BACKBONE)
 
 
-def clip_vision(config: dict) -> comfy.clip_vision.ClipVisionModel:
-    """The small CLIP vision model in float32, the host's own class around it."""
+def load_uniportrait(router: str = ROUTER) -> object:
+    """The small weights, through the node."""
+    return run_node("LoadUniPortrait", faceid=FACEID, router=router, face_backbone=BACKBONE)
+
+
+def people(core: Callable, count: int, shared_uncond: bool = True, tag: str = "") -> tuple:
+    """People made of noise; in real use all who are encoded alike share their unconditional tokens."""
+    tokens = recipe.noise(f"people{tag}", (count, 2, 16, 768))
+    return tuple(core("identity").Identity(cond, tokens[0][1] if shared_uncond else uncond) for cond, uncond in tokens)
+
+
+def apply(model: ModelPatcher, uniportrait: object, face_id: tuple, **settings: float) -> ModelPatcher:
+    """`model` with people, through the node."""
+    inputs = {**APPLY, **settings}
+    return run_node("IDRouterApply", model=model, uniportrait=uniportrait, face_id=face_id, **inputs)
+
+
+def sample(
+    model: ModelPatcher, cfg: float = 7.0, steps: int = 2, batch: int = 1, latent: tuple[int, int] = (16, 8)
+) -> Tensor:
+    """A latent from the host's KSampler, with prompts made of noise."""
+    text = recipe.noise("sample.text", (2, 1, 77, 768))
+    return run_node(
+        "KSampler",
+        model=model,
+        seed=7,
+        steps=steps,
+        cfg=cfg,
+        sampler_name="euler",
+        scheduler="normal",
+        positive=[[text[0], {}]],
+        negative=[[text[1], {}]],
+        latent_image={"samples": torch.zeros(batch, 4, *latent)},
+        denoise=1.0,
+    )["samples"]
+
+
+def clip_vision(config: dict, load: bool = True) -> comfy.clip_vision.ClipVisionModel:
+    """The small CLIP vision model in float32, the host's own class around it; `load` gives it its weights."""
     import json
     import tempfile
 
@@ -42,8 +82,9 @@ def clip_vision(config: dict) -> comfy.clip_vision.ClipVisionModel:
         file.flush()
         clip = comfy.clip_vision.ClipVisionModel(file.name)
     clip.model.float()  # the host would hold it in half precision, which moves tokens by 2e-4
-    missing, _ = clip.load_sd(recipe.weights("golden.clip_vision", recipe.shapes("encode_small")["clip_vision"]))
-    assert not missing
+    if load:
+        missing, _ = clip.load_sd(recipe.weights("golden.clip_vision", recipe.shapes("encode_small")["clip_vision"]))
+        assert not missing
     return clip
 
 

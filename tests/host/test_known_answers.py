@@ -9,22 +9,12 @@ from graph import Graph
 CASES = recipe.cases()
 
 
-@pytest.fixture(scope="module")
-def weights(base):
-    small.write_weights(base / "models" / "uniportrait")
-
-
-@pytest.fixture(scope="module")
-def unet():
-    return small.unet()
-
-
 def load_uniportrait(graph, router=small.ROUTER):
     return graph.add("LoadUniPortrait", faceid=small.FACEID, router=router, face_backbone=small.BACKBONE)
 
 
 @pytest.mark.parametrize("name", ["base", "single", "multi2", "multi3"])
-def test_unet(weights, unet, base, core, name):
+def test_unet(small_weights, unet, base, core, name):
     case = CASES[f"unet.{name}"]
     people, rows = case["ids"], case["rows"]
     x = recipe.noise(f"{name}.x", (rows, 4, *case["latent"]))
@@ -59,7 +49,7 @@ def save_people(core, path, name, rows, people):
 
 
 @pytest.mark.parametrize("name", ["one", "two_refs"])
-def test_encode(weights, core, name):
+def test_encode(small_weights, core, name):
     case = CASES[f"encode.{name}"]
     (person,) = encode(case["crops"], case["structure_scale"])
     wanted = recipe.golden("encode_small")
@@ -67,7 +57,7 @@ def test_encode(weights, core, name):
     assert recipe.relative_error(person.uncond, wanted[f"{name}.uncond"][0]) <= 1e-5
 
 
-def test_mix(weights, core):
+def test_mix(small_weights, core):
     (master,), (other,) = encode([0], 0.1), encode([1], 0.1)
     mixed = core("identity").mix(master, other, 0.3)
     assert recipe.relative_error(mixed.cond, recipe.golden("encode_small")["mix0.3"][0]) <= 1e-5

@@ -1,0 +1,64 @@
+"""What the pack adds to the host's start, and what it tells the host."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+NODES = {
+    "LoadUniPortrait",
+    "FaceIDEncode",
+    "MultiIDConditioning",
+    "IDRouterApply",
+    "UniPortraitFaceDetector",
+    "UniPortraitSaveFaceID",
+    "UniPortraitLoadFaceID",
+}
+# Processor time and not wall time: it does not depend on what else the machine is doing.
+START = """
+import asyncio, sys, time
+sys.path.insert(0, sys.argv.pop(1)); pack = sys.argv.pop(1)
+import nodes
+asyncio.run(nodes.init_extra_nodes(init_custom_nodes=False, init_api_nodes=False))
+before, started = set(sys.modules), time.process_time()
+assert asyncio.run(nodes.load_custom_node(pack))
+print(time.process_time() - started, *sorted(set(sys.modules) - before))
+"""
+
+
+def test_start_is_light(tmp_path):
+    for folder in ("input", "output", "temp"):
+        (tmp_path / folder).mkdir()
+    command = [sys.executable, "-c", START, os.environ["COMFYUI_PATH"], str(ROOT)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    seconds, *modules = output.splitlines()[-1].split()
+    packages = {name.split(".")[0] for name in modules}
+    assert any(name.endswith("uniportrait_core.backbone") for name in modules)
+    assert not packages & {"insightface", "onnxruntime", "onnx", "cv2", "skimage"}
+    assert float(seconds) <= 0.3
+
+
+def test_the_host_knows_all_nodes(pack):
+    import nodes
+
+    mine = {
+        node_id: node for node_id, node in nodes.NODE_CLASS_MAPPINGS.items() if node.__module__.startswith(pack.__name__)
+    }
+    assert set(mine) == NODES
+    for node in mine.values():
+        assert node.GET_SCHEMA().category == "UniPortrait"
+        inputs = node.INPUT_TYPES()
+        every = {**inputs["required"], **inputs.get("optional", {})}
+        assert all(len(options) > 1 and options[1].get("tooltip") for options in every.values())
+
+
+def test_folders_join_those_of_the_user(pack, base):
+    import folder_paths
+
+    faces = folder_paths.folder_names_and_paths["uniportrait_faces"]
+    assert faces[0] == [str(base / "models" / "uniportrait_faces"), str(base / "output" / "uniportrait_faces")]
+    assert faces[1] == {".safetensors", ".sft"}
+    (base / "models" / "uniportrait").mkdir(exist_ok=True)
+    (base / "models" / "uniportrait" / "notes.txt").write_text("not weights")
+    assert "notes.txt" not in folder_paths.get_filename_list("uniportrait")
