@@ -25,7 +25,7 @@ class IDRouterApply(io.ComfyNode):
             description="Makes a Stable Diffusion 1.5 model draw the people in face_id, each in their own place. "
             "Combines with LoRA, ControlNet, IP-Adapter and other model patches in any order.",
             inputs=[
-                io.Model.Input("model", tooltip="A Stable Diffusion 1.5 model. It is not changed; the output is a copy."),
+                io.Model.Input("model", tooltip="A Stable Diffusion 1.5 model; it stays as it is."),
                 UniPortrait.Input("uniportrait", tooltip="From Load UniPortrait."),
                 FaceID.Input("face_id", tooltip="One person from Encode Face ID, or several from Combine Face IDs."),
                 io.Float.Input(

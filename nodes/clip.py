@@ -21,8 +21,8 @@ def check_clip(clip: ClipVisionModel, dim: int) -> None:
     if found != dim or clip.image_size != CROP_SIZE:
         kind = f"has {found} channels" if found else f"is {type(clip.model).__name__}, which is not CLIP"
         raise UniPortraitError(
-            f"The CLIP vision model at Encode Face ID {kind} and takes {clip.image_size}-pixel images; needed are {dim} "
-            f"channels and {CROP_SIZE} pixels. Load {VIT_H} (CLIP ViT-H/14) in Load CLIP Vision."
+            f"The CLIP vision model at Encode Face ID {kind} and takes {clip.image_size}-pixel images; needed are "
+            f"{dim} channels and {CROP_SIZE} pixels. Load {VIT_H} (CLIP ViT-H/14) in Load CLIP Vision."
         )
 
 

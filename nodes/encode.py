@@ -48,8 +48,8 @@ class FaceIDEncode(io.ComfyNode):
                 Detector.Input(
                     "detector",
                     optional=True,
-                    tooltip="From Face Detector: finds and aligns the largest face of each photo. Without it the images "
-                    "are taken as aligned face crops of 224×224 pixels.",
+                    tooltip="From Face Detector: finds and aligns the largest face of each photo. Without it the "
+                    "images are taken as aligned face crops of 224×224 pixels.",
                 ),
             ],
             outputs=[

@@ -40,7 +40,7 @@ class LoadUniPortrait(io.ComfyNode):
                     "face_backbone",
                     options=files,
                     default=_first(files, "backbone"),
-                    tooltip="Face recognition network (glint360k_curricular_face_r101_backbone): sees who is in a photo.",
+                    tooltip="Face recognition network (glint360k_curricular_face_r101_backbone): sees who it is.",
                 ),
             ],
             outputs=[

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from .errors import UniPortraitError
 from .faces import Face
@@ -44,6 +45,9 @@ class InsightFaceDetector:
         self._model = _load(get_model, file, providers)
         if getattr(self._model, "taskname", None) != "detection":
             raise UniPortraitError(f"{file} is not a face detection model. Choose a pack such as buffalo_l.")
+        used = self._model.session.get_providers()[0]
+        if used != providers[0]:  # onnxruntime itself falls back without an error
+            logger.warning("%s does not work here; the face detector runs on %s.", providers[0], used)
         self._model.prepare(0, input_size=INPUT_SIZE, det_thresh=MIN_CONFIDENCE)
 
     def __call__(self, photo: np.ndarray) -> list[Face]:
@@ -80,7 +84,9 @@ def _detection_file(folder: Path) -> Path:
 
 def _providers(wanted: str, available: list[str]) -> list[str]:
     if wanted == "auto":
-        wanted = next(name for name in PREFERRED if name in available)
+        # onnxruntime's GPU build offers CUDA also where there is none.
+        usable = [name for name in available if name != "CUDAExecutionProvider" or torch.cuda.is_available()]
+        wanted = next(name for name in PREFERRED if name in usable)
     elif wanted not in available:
         logger.warning("%s is not offered by this onnxruntime (%s); using the CPU.", wanted, ", ".join(available))
         wanted = CPU

@@ -1,8 +1,8 @@
 """The resampler against the published implementation."""
 
 import pytest
+
 import recipe
-import torch
 from uniportrait_core.resampler import FaceIDResampler
 
 

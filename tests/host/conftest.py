@@ -21,6 +21,7 @@ if HOST:
     # The host reads its command line when it is imported.
     sys.argv = ["main.py", "--cpu", "--use-pytorch-cross-attention", "--base-directory", str(BASE)]
     import comfy.options
+    import utils.install_util  # noqa: F401  (before another package can take the name `utils`)
 
     comfy.options.enable_args_parsing()
 else:

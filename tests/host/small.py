@@ -9,11 +9,12 @@ import comfy.model_patcher
 import comfy.sampler_helpers
 import comfy.sd
 import comfy.utils
-import recipe
 import torch
-from graph import run_node
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
+
+import recipe
+from graph import run_node
 
 APPLY = {"id_scale": 0.7, "lora_scale": 1.0, "start_percent": 0.0, "end_percent": 1.0}
 FACEID, ROUTER, BACKBONE = "small-faceid.safetensors", "small-router.bin", "small-backbone.bin"

@@ -2,11 +2,12 @@
 
 import comfy.model_management
 import pytest
-import recipe
-import small
 from comfy.ldm.modules.attention import SpatialTransformer
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+
+import recipe
+import small
 
 LATENT = (16, 24)
 TOKENS, DIM = 16, 768

@@ -1,9 +1,10 @@
 """The published implementation's outputs, through the nodes, in the host."""
 
 import pytest
+import torch
+
 import recipe
 import small
-import torch
 from graph import Graph
 
 CASES = recipe.cases()

@@ -2,9 +2,10 @@
 
 import comfy.model_management
 import pytest
+import torch
+
 import recipe
 import small
-import torch
 from graph import GraphError
 from small import apply, sample
 

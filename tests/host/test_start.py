@@ -19,6 +19,8 @@ NODES = {
 START = """
 import asyncio, sys, time
 sys.path.insert(0, sys.argv.pop(1)); pack = sys.argv.pop(1)
+import comfy.options, utils.install_util
+comfy.options.enable_args_parsing()
 import nodes
 asyncio.run(nodes.init_extra_nodes(init_custom_nodes=False, init_api_nodes=False))
 before, started = set(sys.modules), time.process_time()
@@ -30,7 +32,7 @@ print(time.process_time() - started, *sorted(set(sys.modules) - before))
 def test_start_is_light(tmp_path):
     for folder in ("input", "output", "temp"):
         (tmp_path / folder).mkdir()
-    command = [sys.executable, "-c", START, os.environ["COMFYUI_PATH"], str(ROOT)]
+    command = [sys.executable, "-c", START, os.environ["COMFYUI_PATH"], str(ROOT), "--cpu"]
     output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     seconds, *modules = output.splitlines()[-1].split()
     packages = {name.split(".")[0] for name in modules}
@@ -43,7 +45,9 @@ def test_the_host_knows_all_nodes(pack):
     import nodes
 
     mine = {
-        node_id: node for node_id, node in nodes.NODE_CLASS_MAPPINGS.items() if node.__module__.startswith(pack.__name__)
+        node_id: node
+        for node_id, node in nodes.NODE_CLASS_MAPPINGS.items()
+        if node.__module__.startswith(pack.__name__)
     }
     assert set(mine) == NODES
     for node in mine.values():
