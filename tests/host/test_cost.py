@@ -1,13 +1,20 @@
 """What the pack costs: FLOPs per step against the floor, memory while sampling, and time at the host's start."""
 
+import dataclasses
+import importlib
+
 import comfy.model_management
+import comfy.supported_models
 import pytest
+import torch
 from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import recipe
 import small
+from graph import run_node
 
 LATENT = (16, 24)
 TOKENS, DIM = 16, 768
@@ -55,3 +62,93 @@ def test_flops_reach_the_floor(unet, uniportrait, core, people):
     face_id = small.people(core, people, shared_uncond=True)
     added = step_flops(small.apply(unet, uniportrait, face_id)) - step_flops(unet)
     assert 0.9 * floor(people, unet) <= added <= 1.1 * floor(people, unet)
+
+
+SD15 = {
+    "model_channels": 320,
+    "in_channels": 4,
+    "out_channels": 4,
+    "image_size": 32,
+    "num_res_blocks": [2, 2, 2, 2],
+    "channel_mult": [1, 2, 4, 4],
+    "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+    "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+    "transformer_depth_middle": 1,
+    "context_dim": 768,
+    "num_heads": 8,
+    "use_linear_in_transformer": False,
+    "use_spatial_transformer": True,
+    "legacy": False,
+}
+
+
+@pytest.mark.parametrize(("people", "percent"), [(1, 0.15), (2, 2.0), (4, 2.0)])
+def test_flops_at_real_size(core, pack, people, percent):
+    """SD1.5 at 512×512 with classifier-free guidance, on tensors without content: counting needs no numbers."""
+    model = comfy.supported_models.SD15(SD15).get_model({}, device=torch.device("meta"))
+    unet = model.diffusion_model.to("meta")
+    plain = count(unet, {})
+    options = {}
+    tap = importlib.import_module(f"{pack.__name__}.nodes.tap").IDTap(real_size_layers(core, people), None)
+    add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "uniportrait", tap, options)
+    assert 0 < 100 * (count(unet, options) / plain - 1) <= percent
+
+
+def count(unet, options):
+    x, text = torch.empty(2, 4, 64, 64, device="meta"), torch.empty(2, 77, DIM, device="meta")
+    options = {**options, "cond_or_uncond": [1, 0]}
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
+        unet(x, torch.empty(2, device="meta"), context=text, transformer_options=options)
+    return counter.get_total_flops()
+
+
+def real_size_layers(core, people):
+    channels = [320, 320, 640, 640, 1280, 1280, *[1280] * 3, *[640] * 3, *[320] * 3, 1280]
+    adapter = core("adapter")
+    layers = [adapter.IDLayer(torch.rand(c, DIM), torch.rand(c, DIM)) for c in channels]
+    routers = [
+        adapter.RouterLayer(
+            query_in=(torch.rand(2 * c, c), torch.rand(2 * c)),
+            query_out=torch.rand(c, 2 * c),
+            aggregate=(torch.rand(1, TOKENS), torch.rand(1)),
+            key_in=(torch.rand(2 * DIM, DIM), torch.rand(2 * DIM)),
+            key_out=torch.rand(c, 2 * DIM),
+        )
+        for c in channels
+    ]
+    return core("attention").prepare(layers, routers, small.people(core, people), 0.7)
+
+
+@pytest.mark.parametrize(("people", "megabytes"), [(1, 2), (4, 60)])
+def test_memory_on_the_device_at_real_size(core, pack, people, megabytes):
+    layers = [layer.to(torch.device("cpu"), torch.float16) for layer in real_size_layers(core, people)]
+    tensors = [t for layer in layers for t in tensors_of(layer)]
+    assert sum(t.numel() * t.element_size() for t in tensors) <= megabytes * 1e6
+
+
+def tensors_of(thing):
+    if isinstance(thing, torch.Tensor):
+        return [thing]
+    if dataclasses.is_dataclass(thing):
+        thing = [getattr(thing, field.name) for field in dataclasses.fields(thing)]
+    return [t for part in thing or () for t in tensors_of(part)]
+
+
+def test_a_photo_is_encoded_once_per_model(uniportrait, monkeypatch):
+    """The unconditional half is made once for a CLIP model and a structure scale, then kept."""
+    clip = small.clip_vision(recipe.clip_config())
+    rows = []
+    monkeypatch.setattr(clip.model, "forward", spy(clip.model.forward, rows))
+    inputs = {"uniportrait": uniportrait, "clip_vision": clip, "image": torch.rand(1, 224, 224, 3)}
+    for scale, expected in ((0.1, 2), (0.1, 1), (0.3, 2), (0.1, 1)):
+        run_node("FaceIDEncode", **inputs, structure_scale=scale)
+        assert len(rows) == expected
+        rows.clear()
+
+
+def spy(forward, rows):
+    def seen(*args, **kwargs):
+        rows.append(kwargs["pixel_values"])
+        return forward(*args, **kwargs)
+
+    return seen
