@@ -98,7 +98,7 @@ def _check(weights: Weights, face_id: People, start: float, end: float) -> None:
         if person.cond.shape != needed or person.uncond.shape != needed:
             raise UniPortraitError(
                 f"Person {number} of {len(face_id)} has tokens of shape {tuple(person.cond.shape)}, the loaded weights "
-                f"need {needed}. Encode the photos again with the weights at IDRouterApply."
+                f"need {needed}. Encode the photos again with the weights at Apply ID Router."
             )
     if len(face_id) > 1 and weights.router is None:
         raise UniPortraitError(

@@ -18,7 +18,7 @@ def register_folders() -> None:
     _register(WEIGHTS, models / WEIGHTS, folder_paths.supported_pt_extensions)
     _register(FACES, models / FACES, FACE_EXTENSIONS)
     _register(FACES, faces_output_folder(), FACE_EXTENSIONS)
-    _register(INSIGHTFACE, models / INSIGHTFACE, {".onnx"})
+    _register(INSIGHTFACE, models / INSIGHTFACE, set())  # shared with other packs, whose listing stays as it is
 
 
 def faces_output_folder() -> Path:

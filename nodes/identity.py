@@ -1,6 +1,7 @@
 """Joining, saving and loading people."""
 
 import hashlib
+from pathlib import Path
 
 import folder_paths
 from comfy_api.latest import io
@@ -116,4 +117,4 @@ class UniPortraitLoadFaceID(io.ComfyNode):
     def fingerprint_inputs(cls, face_id_file: str) -> str:
         """The file's content decides whether the node runs again."""
         path = folder_paths.get_full_path(FACES, face_id_file)
-        return hashlib.sha256(open(path, "rb").read()).hexdigest() if path else face_id_file
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else face_id_file

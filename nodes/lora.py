@@ -26,7 +26,7 @@ def add_lora(model: ModelPatcher, lora: LoRA, scale: float) -> None:
     if len(added) != len(targets) or len(targets) != len(MODULES) * len(lora):
         raise UniPortraitError(
             f"The UniPortrait LoRA has {len(MODULES) * len(lora)} matrices, of which {len(added)} found their place in "
-            "the model at IDRouterApply. Use a Stable Diffusion 1.5 checkpoint."
+            "the model at Apply ID Router. Use a Stable Diffusion 1.5 checkpoint."
         )
 
 

@@ -44,7 +44,7 @@ def check_unet(model: ModelPatcher, layers: Sequence[IDLayer]) -> None:
         found = [(attn.to_k.out_features, attn.to_k.in_features) for attn in cross_attentions(unet)]
     if found != needed:
         raise UniPortraitError(
-            f"The model at IDRouterApply is {type(model.model).__name__} with {_summary(found)}; the UniPortrait "
+            f"The model at Apply ID Router is {type(model.model).__name__} with {_summary(found)}; the UniPortrait "
             f"weights are for {_summary(needed)}. Use a Stable Diffusion 1.5 checkpoint."
         )
 

@@ -68,12 +68,11 @@ class IDAttention:
         Returns:
             The sum, of the same shape.
         """
-        part = len(hidden) // len(kinds)
-        total, start = torch.empty_like(hidden), 0
+        part, start, sums = len(hidden) // len(kinds), 0, []
         for kind, run in groupby(kinds):
             rows = slice(start, start := start + part * len(list(run)))
-            torch.add(hidden[rows], self._attend(self.halves[kind], x[rows], query[rows], heads), out=total[rows])
-        return total
+            sums.append(hidden[rows] + self._attend(self.halves[kind], x[rows], query[rows], heads))
+        return sums[0] if len(sums) == 1 else torch.cat(sums)
 
     def _attend(self, people: People, x: Tensor, query: Tensor, heads: int) -> Tensor:
         mask = None
