@@ -61,7 +61,7 @@ def load_face_id(path: Path) -> FaceID:
         ) from error
     shapes = {tuple(t.shape) for person in people for t in (person.cond, person.uncond)}
     finite = all(torch.isfinite(t).all() for person in people for t in (person.cond, person.uncond))
-    if not people or len(shapes) != 1 or len(shapes.pop()) != 2 or not finite:
+    if len(shapes) != 1 or len(shapes.pop()) != 2 or not finite:
         raise UniPortraitError(
             f"{path.name} does not hold one (tokens, dim) tensor of finite numbers per person and half. "
             "Save it again with Save Face ID."

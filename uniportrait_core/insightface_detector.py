@@ -43,11 +43,6 @@ class InsightFaceDetector:
         file = _detection_file(folder)
         providers = _providers(provider, onnxruntime.get_available_providers())
         self._model = _load(get_model, file, providers)
-        if getattr(self._model, "taskname", None) != "detection":
-            raise UniPortraitError(f"{file} is not a face detection model. Choose a pack such as buffalo_l.")
-        used = self._model.session.get_providers()[0]
-        if used != providers[0]:  # onnxruntime itself falls back without an error
-            logger.warning("%s does not work here; the face detector runs on %s.", providers[0], used)
         self._model.prepare(0, input_size=INPUT_SIZE, det_thresh=MIN_CONFIDENCE)
 
     def __call__(self, photo: np.ndarray) -> list[Face]:
@@ -61,14 +56,20 @@ class InsightFaceDetector:
 
 
 def _load(get_model: Callable, file: Path, providers: list[str]) -> object:
-    """The model as insightface has it, on the CPU where another provider does not work."""
+    """The detection model as insightface has it, on the CPU where another provider does not work."""
     try:
-        return get_model(str(file), providers=providers, static_shape_sessions=False)
+        model = get_model(str(file), providers=providers, static_shape_sessions=False)
     except Exception as error:  # whatever a provider raises: drivers, missing libraries
         if providers == [CPU]:
             raise UniPortraitError(f"{file} cannot be loaded ({error}). Download the pack again.") from error
         logger.warning("%s does not work (%s); the face detector runs on the CPU.", providers[0], error)
         return _load(get_model, file, [CPU])
+    if getattr(model, "taskname", None) != "detection":
+        raise UniPortraitError(f"{file} is not a face detection model. Choose a pack such as buffalo_l.")
+    used = model.session.get_providers()[0]
+    if used != providers[0]:  # onnxruntime itself falls back without an error
+        logger.warning("%s does not work here; the face detector runs on %s.", providers[0], used)
+    return model
 
 
 def _detection_file(folder: Path) -> Path:

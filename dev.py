@@ -1,0 +1,136 @@
+"""Sets up everything that development needs, then runs the tests or the demo. Needs only Python and git.
+
+    python dev.py test          lint, the core's tests, and the host's tests in two versions of ComfyUI
+    python dev.py demo          the pack's workflows in a real ComfyUI, pictures in demo-output/
+
+What it sets up lies in the user's cache folder and is shared by all checkouts: a Python environment, two versions
+of ComfyUI, and stand-in weights (files with the published models' names and tensors, but made-up values). To use a
+ComfyUI of your own instead, set COMFYUI_PATH, or keep this folder in its `custom_nodes`; it gets an environment of
+its own here, yours is not touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+import provision  # noqa: E402
+from provision import HOSTS, DevError  # noqa: E402
+
+
+def test(options: argparse.Namespace, pytest_arguments: Sequence[str]) -> int:
+    """Run all checks, whatever the outcome of each, and end with a table of them."""
+    results: dict[str, str] = {}
+    with provision.alone_in_cache() as cache:
+        hosts = provision.get_hosts(cache)
+        host = next(iter(hosts.values()), None)
+        python = provision.get_environment(host, cache)
+        try:
+            standins = provision.get_standins(python, host, cache) if host else None
+        except DevError as problem:
+            print(problem)
+            standins, results["stand-in weights"] = None, "FAILED"
+
+    pytest = (python, "-m", "pytest", *pytest_arguments)
+    # Arguments such as `-k name` may leave one of the steps without tests; otherwise that is a failure.
+    nothing_selected = 5 if pytest_arguments else 0
+    results["ruff"] = check((python, "-m", "ruff", "check", "."))
+    results["tests/core"] = check((*pytest, "tests/core"), None, nothing_selected)
+    browser = {"UNIPORTRAIT_REQUIRE_BROWSER": "1"} if options.require_browser else {}
+    for name in wanted_hosts(options.host, hosts):
+        step = f"tests/host, ComfyUI: {name}"
+        if name in hosts and standins:
+            # Each in a process of its own: a process can import only one ComfyUI.
+            environment = {"COMFYUI_PATH": str(hosts[name]), "UNIPORTRAIT_STANDINS": str(standins), **browser}
+            results[step] = check((*pytest, "tests/host"), environment, nothing_selected)
+        else:
+            results[step] = "FAILED, not run" if options.require_host else "NOT RUN"
+    return summary(results)
+
+
+def wanted_hosts(choice: str, hosts: Mapping[str, Path]) -> Sequence[str]:
+    """Which hosts to test in, whether they could be had or not. A host of the user's own takes every one's place."""
+    if "yours" in hosts:
+        return ("yours",)
+    return tuple(HOSTS) if choice == "both" else (choice,)
+
+
+def check(
+    command: Sequence[str | Path], environment: Mapping[str, str] | None = None, nothing_selected: int = 0
+) -> str:
+    """Run one step of the tests; returns its result for the table."""
+    started = time.monotonic()
+    words = [str(part) for part in command[2:]]
+    print(f"\n=== {' '.join(words)}  {(environment or {}).get('COMFYUI_PATH', '')}", flush=True)
+    code = provision.run(command, environment)
+    result = "passed" if code == 0 else "no test selected" if code == nothing_selected else "FAILED"
+    return f"{result}, {time.monotonic() - started:.0f} s"
+
+
+def summary(results: Mapping[str, str]) -> int:
+    """Print the table, and return the exit code that follows from it."""
+    print("\n=== Summary")
+    for step, result in results.items():
+        print(f"{step:30} {result}")
+    if any("not run" in result.lower() for result in results.values()):
+        print("\nATTENTION: tests in ComfyUI were not run; the reason is at the top of this output.")
+        print("Set COMFYUI_PATH=/path/to/ComfyUI to run them in a ComfyUI that you have.")
+    return int(any(result.startswith("FAILED") for result in results.values()))
+
+
+def demo(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Run the pack's workflows in a real ComfyUI."""
+    if options.models and not options.models.is_dir():
+        raise DevError(f"--models {options.models} is no folder; give a ComfyUI `models` folder")
+    with provision.alone_in_cache() as cache:
+        hosts = provision.get_hosts(cache)
+        host = hosts.get("yours") or hosts.get(options.host)
+        if host is None:
+            raise DevError("the demo needs ComfyUI; set COMFYUI_PATH=/path/to/ComfyUI to use one that you have")
+        python = provision.get_environment(next(iter(hosts.values())), cache)
+        models = options.models.resolve() if options.models else provision.get_standins(python, host, cache)
+    command = [python, ROOT / "tests" / "demo.py", "--host", host, "--models", models]
+    command += ["--output", options.output.resolve(), *([] if options.models else ["--standins"])]
+    return provision.run(command)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="test | demo")
+    command = commands.add_parser("test", help="run all checks", epilog="Arguments after -- go to pytest.")
+    command.set_defaults(run=test)
+    command.add_argument("--host", choices=("both", *HOSTS), default="both", help="which ComfyUI to test in")
+    command.add_argument("--require-host", action="store_true", help="fail when no ComfyUI can be had")
+    command.add_argument("--require-browser", action="store_true", help="fail when there is no Chromium to test in")
+    command = commands.add_parser("demo", help="run the pack's workflows")
+    command.set_defaults(run=demo)
+    command.add_argument("--host", choices=tuple(HOSTS), default="newest", help="which ComfyUI to run in")
+    command.add_argument("--models", type=Path, help="a ComfyUI `models` folder with the real weights")
+    command.add_argument("--output", type=Path, default=Path("demo-output"), help="where the pictures go")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    arguments = sys.argv[1:]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = parse(arguments[:end])
+    try:
+        if sys.version_info < (3, 10):  # noqa: UP036, as this runs before any installer has looked
+            raise DevError(f"this is Python {sys.version.split()[0]}; please use 3.10 or later")
+        return options.run(options, arguments[end + 1 :])
+    except DevError as problem:
+        print(f"dev.py: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""ID attention and ID routing against N separate attentions and the router as the paper writes it."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import recipe
+from uniportrait_core.adapter import IDLayer, RouterLayer
+from uniportrait_core.attention import COND, UNCOND, IDAttention, prepare
+from uniportrait_core.identity import FaceID, Identity
+from uniportrait_core.routing import fold, person_keys, route
+
+TOKENS, DIM, CHANNELS, HEADS, SPOTS = 5, 24, 32, 8, 48
+CPU = torch.device("cpu")
+
+
+def id_layer(tag: str = "first") -> IDLayer:
+    return IDLayer(weight(tag, "to_k", CHANNELS, DIM), weight(tag, "to_v", CHANNELS, DIM))
+
+
+def router_layer(tag: str = "first", channels: int = CHANNELS, dim: int = DIM, tokens: int = TOKENS) -> RouterLayer:
+    return RouterLayer(
+        query_in=(weight(tag, "query_in.weight", 2 * channels, channels), weight(tag, "query_in.bias", 2 * channels)),
+        query_out=weight(tag, "query_out", channels, 2 * channels),
+        aggregate=(weight(tag, "aggregate.weight", 1, tokens), weight(tag, "aggregate.bias", 1)),
+        key_in=(weight(tag, "key_in.weight", 2 * dim, dim), weight(tag, "key_in.bias", 2 * dim)),
+        key_out=weight(tag, "key_out", channels, 2 * dim),
+    )
+
+
+def weight(tag: str, key: str, *shape: int) -> Tensor:
+    return recipe.weight(f"attention.{tag}", key, shape)
+
+
+def people(count: int, shared_uncond: bool = False) -> FaceID:
+    def tokens(half: str, person: int) -> Tensor:
+        return recipe.noise(f"{half}{person}", (TOKENS, DIM))
+
+    return tuple(Identity(tokens("cond", i), tokens("uncond", 0 if shared_uncond else i)) for i in range(count))
+
+
+def inputs(rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Attention output, layer input and queries."""
+    return tuple(recipe.noise(f"{name}{rows}", (rows, SPOTS, CHANNELS)) for name in ("hidden", "x", "query"))
+
+
+def attend(face_id: FaceID, rows: int, kinds: Sequence[int], id_scale: float = 0.7) -> Tensor:
+    (layer,) = prepare([id_layer()], [router_layer()], face_id, id_scale)
+    return layer(*inputs(rows), HEADS, kinds)
+
+
+def reference_logits(x: Tensor, tokens: Tensor) -> Tensor:
+    """θ(x)·φ in float64, (spots, people), of people's tokens (people, tokens, dim)."""
+    router = router_layer()
+
+    def mlp(x: Tensor, first: tuple[Tensor, Tensor], second: Tensor) -> Tensor:
+        return F.linear(F.gelu(F.linear(x, *(t.double() for t in first))), second.double())
+
+    weights, bias = (t.double() for t in router.aggregate)
+    aggregated = torch.einsum("ntd,t->nd", tokens.double(), weights[0]) + bias
+    return mlp(x.double(), router.query_in, router.query_out) @ mlp(aggregated, router.key_in, router.key_out).T
+
+
+def margin(logits: Tensor) -> Tensor:
+    """By how much the winner leads at each spot, as a share of the largest logit."""
+    first, second = logits.topk(2).values.unbind(-1)
+    return (first - second) / logits.abs().max()
+
+
+def reference_routes(x: Tensor, tokens: Tensor) -> Tensor:
+    """One-hot routes, (spots, people). Between people who are the same it does not matter who wins."""
+    logits = reference_logits(x, tokens)
+    same = bool((tokens == tokens[:1]).all())
+    assert same or margin(logits).min() > 1e-4, "a tie: choose other inputs"
+    return F.one_hot(logits.argmax(-1), len(tokens)).double()
+
+
+def reference(face_id: FaceID, rows: int, kinds: Sequence[int], id_scale: float) -> Tensor:
+    """`hidden + id_scale · Σ_n r_n · Attn(q, K_n, V_n)` row by row in float64."""
+    layer, total = id_layer(), []
+    for row, (hidden, x, query) in enumerate(zip(*(t.double() for t in inputs(rows)), strict=True)):
+        half = "cond" if kinds[row * len(kinds) // rows] == COND else "uncond"
+        tokens = torch.stack([getattr(person, half) for person in face_id]).double()
+        routes = reference_routes(x, tokens)
+        for n, person in enumerate(tokens):
+            q, k, v = (
+                t.reshape(len(t), HEADS, -1).transpose(0, 1)
+                for t in (query, person @ layer.to_k.double().T, person @ layer.to_v.double().T)
+            )
+            scores = (q @ k.transpose(1, 2)) / (CHANNELS / HEADS) ** 0.5
+            attended = (scores.softmax(-1) @ v).transpose(0, 1).reshape(SPOTS, CHANNELS)
+            hidden = hidden + id_scale * routes[:, n, None] * attended
+        total.append(hidden)
+    return torch.stack(total)
+
+
+@pytest.mark.parametrize("shared_uncond", [False, True], ids=["own uncond", "shared uncond"])
+@pytest.mark.parametrize(
+    ("rows", "kinds"),
+    [(2, [UNCOND, COND]), (2, [COND, UNCOND]), (2, [COND]), (4, [COND, COND, UNCOND, UNCOND]), (4, [UNCOND, COND])],
+    ids=str,
+)
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_equals_separate_attentions_and_a_one_hot_sum(count, rows, kinds, shared_uncond):
+    face_id = people(count, shared_uncond)
+    wanted = reference(face_id, rows, kinds, 0.7)
+    assert recipe.relative_error(attend(face_id, rows, kinds), wanted) <= 1e-5
+    assert recipe.relative_error(inputs(rows)[0], wanted) > 0.1  # ID attention is a good part of the result
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_folded_router_is_the_router(count):
+    router, x = router_layer(), recipe.noise("many spots", (1, 50_000, CHANNELS))
+    tokens = torch.stack([person.cond for person in people(count)])
+    logits = reference_logits(x, tokens)
+    found, wanted = route(x, router.query_in, fold(router, tokens)), logits.argmax(-1)
+    clear = margin(logits) > 1e-5
+    assert clear.double().mean() > 0.999
+    assert torch.equal(found[clear], wanted[clear])
+    assert wanted.unique(return_counts=True)[1].min() > 1000  # everybody wins somewhere
+
+
+def test_layers_keep_their_order_and_their_own_weights():
+    face_id, given = people(2), inputs(2)
+    tags = ("first", "second")
+    together = prepare([id_layer(t) for t in tags], [router_layer(t) for t in tags], face_id, 0.7)
+    for tag, layer in zip(tags, together, strict=True):
+        (alone,) = prepare([id_layer(tag)], [router_layer(tag)], face_id, 0.7)
+        assert torch.equal(layer(*given, HEADS, [UNCOND, COND]), alone(*given, HEADS, [UNCOND, COND]))
+    outputs = [layer(*given, HEADS, [UNCOND, COND]) for layer in together]
+    assert not torch.allclose(*outputs)
+
+
+def test_order_of_people_only_permutes_the_routing():
+    face_id, order = people(4), (2, 0, 3, 1)
+    shuffled = tuple(face_id[i] for i in order)
+    kinds = [UNCOND, COND]
+    assert recipe.relative_error(attend(shuffled, 2, kinds), attend(face_id, 2, kinds)) <= 1e-5
+    routes, shuffled_routes = (winners(group) for group in (face_id, shuffled))
+    assert torch.equal(torch.tensor(order)[shuffled_routes], routes)
+    assert not torch.equal(shuffled_routes, routes)
+
+
+def winners(face_id: FaceID) -> Tensor:
+    router = router_layer()
+    return route(inputs(2)[1], router.query_in, fold(router, torch.stack([person.cond for person in face_id])))
+
+
+def test_a_person_twice_is_that_person():
+    (person,) = people(1)
+    assert torch.equal(attend((person, person), 2, [UNCOND, COND]), attend((person,), 2, [UNCOND, COND]))
+
+
+def test_a_person_twice_among_others_changes_nothing():
+    one, other = people(2)
+    twice = attend((one, other, one), 2, [UNCOND, COND])
+    assert recipe.relative_error(twice, attend((one, other), 2, [UNCOND, COND])) <= 1e-5
+
+
+def test_one_person_needs_no_router():
+    face_id, given = people(1), inputs(2)
+    (with_router,), (without,) = (prepare([id_layer()], routers, face_id, 0.7) for routers in ([router_layer()], None))
+    assert torch.equal(with_router(*given, HEADS, [UNCOND, COND]), without(*given, HEADS, [UNCOND, COND]))
+    assert with_router.query_in is None  # nothing of the router is kept on the device
+
+
+def test_shared_unconditional_tokens_are_attended_once_and_not_routed():
+    (layer,) = prepare([id_layer()], [router_layer()], people(3, shared_uncond=True), 0.7)
+    cond, uncond = layer.halves[COND], layer.halves[UNCOND]
+    assert cond.key.shape == cond.value.shape == (1, 3 * TOKENS, CHANNELS)
+    assert uncond.key.shape == uncond.value.shape == (1, TOKENS, CHANNELS)
+    assert cond.folded is not None and uncond.folded is None
+
+
+def test_id_scale_0_changes_nothing():
+    assert torch.equal(attend(people(2), 2, [UNCOND, COND], id_scale=0.0), inputs(2)[0])
+
+
+def test_id_scale_is_linear():
+    hidden = inputs(2)[0]
+    once, thrice = (attend(people(2), 2, [UNCOND, COND], id_scale) - hidden for id_scale in (0.5, 1.5))
+    assert recipe.relative_error(thrice, 3 * once) <= 1e-5
+
+
+def test_gradients_pass_to_what_is_given():
+    given = [t.requires_grad_() for t in inputs(2)]
+    (layer,) = prepare([id_layer()], [router_layer()], people(2), 0.7)
+    layer(*given, HEADS, [UNCOND, COND]).square().sum().backward()
+    hidden, _, query = given  # routes are chosen: the layer's input has no gradient
+    assert hidden.grad.abs().min() > 0 and query.grad.abs().max() > 0
+
+
+def test_given_tensors_stay_as_they_are():
+    face_id, given = people(2), inputs(2)
+    (layer,) = prepare([id_layer()], [router_layer()], face_id, 0.7)
+    total = layer(*given, HEADS, [UNCOND, COND])
+    assert all(torch.equal(now, before) for now, before in zip(given, inputs(2), strict=True))
+    assert total.data_ptr() not in {t.data_ptr() for t in given}
+    for now, before in zip(face_id, people(2), strict=True):
+        assert torch.equal(now.cond, before.cond) and torch.equal(now.uncond, before.uncond)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("count", [1, 2])
+def test_to_casts_everything_but_the_owners_of_tokens(count, dtype):
+    (layer,) = prepare([id_layer()], [router_layer()], people(count), 0.7)
+    cast = layer.to(CPU, dtype)
+    for half in cast.halves:
+        floats = [half.key, half.value] + ([] if count == 1 else [half.folded])
+        assert {t.dtype for t in floats} == {dtype}
+        assert (half.owner is None) if count == 1 else half.owner.tolist() == [0] * TOKENS + [1] * TOKENS
+        assert half.owner is None or half.owner.dtype == torch.int64
+    assert {t.dtype for t in cast.query_in or ()} == (set() if count == 1 else {dtype})
+    assert layer.halves[COND].key.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)], ids=str)
+def test_half_precision_is_near_float32(dtype, tolerance):
+    face_id = people(1)
+    (layer,) = prepare([id_layer()], None, face_id, 0.7)
+    total = layer.to(CPU, dtype)(*(t.to(dtype) for t in inputs(2)), HEADS, [UNCOND, COND])
+    assert total.dtype == dtype
+    assert recipe.relative_error(total, reference(face_id, 2, [UNCOND, COND], 0.7)) <= tolerance
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("count", [2, 4])
+def test_half_precision_routes_as_float32_does(count, dtype):
+    assert agreement(count, 0.0, dtype, mean_removed=True) >= 0.99
+
+
+@pytest.mark.parametrize(("dtype", "plain_at_most"), [(torch.float16, 0.99), (torch.bfloat16, 0.95)], ids=str)
+@pytest.mark.parametrize("count", [2, 4])
+def test_people_who_are_much_alike_stay_apart_in_half_precision(count, dtype, plain_at_most):
+    """Without the mean over people taken off, their folded vectors would be rounded to nearly the same ones."""
+    assert agreement(count, 100.0, dtype, mean_removed=True) >= 0.99
+    assert agreement(count, 100.0, dtype, mean_removed=False) <= plain_at_most
+
+
+def agreement(count: int, common: float, dtype: torch.dtype, mean_removed: bool) -> float:
+    """Share of spots that `dtype` routes as float64 does, for people who have `common` times a noise in common."""
+    channels, dim, tokens = 320, 768, 16
+    router = router_layer("published size", channels, dim, tokens)
+    own, alike = recipe.noise("own", (count, tokens, dim)), recipe.noise("alike", (1, tokens, dim))
+    x = recipe.noise("x", (2, 1024, channels))
+    people_tokens = own + common * alike
+    columns = router.query_out.mT @ person_keys(router, people_tokens).mT
+    exact = route(x.double(), tuple(t.double() for t in router.query_in), columns.double())
+    folded = fold(router, people_tokens) if mean_removed else columns
+    found = route(x.to(dtype), tuple(t.to(dtype) for t in router.query_in), folded.to(dtype))
+    return (found == exact).double().mean().item()
+
+
+def test_prepared_layers_cannot_be_changed():
+    (layer,) = prepare([id_layer()], None, people(1), 0.7)
+    assert isinstance(layer, IDAttention)
+    with pytest.raises(AttributeError):
+        layer.query_in = None

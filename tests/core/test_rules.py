@@ -1,0 +1,165 @@
+"""Rules that hold for the whole pack, checked on its source and its files."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10, where pytest brings its predecessor
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+CORE = sorted((ROOT / "uniportrait_core").glob("*.py"))
+NODES = sorted((ROOT / "nodes").glob("*.py"))
+
+HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "nodes", "server", "execution"}
+SLOW_TO_IMPORT = {"insightface", "onnxruntime", "cv2", "onnx", "skimage"}
+FIRST_IDS = {"LoadUniPortrait", "FaceIDEncode", "MultiIDConditioning", "IDRouterApply"}
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), path.name)
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Top-level names of absolute imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.split(".")[0]
+
+
+def imports_of_loading(tree: ast.Module) -> Iterator[str]:
+    """Top-level names of what is imported when the module is loaded: all but what is inside functions."""
+    waiting = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imports(node)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += ast.iter_child_nodes(node)
+
+
+def relative(tree: ast.AST) -> Iterator[ast.ImportFrom]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level)
+
+
+def calls(tree: ast.AST) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def file_name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+@pytest.mark.parametrize("path", CORE, ids=file_name)
+def test_the_core_does_not_know_the_host(path):
+    tree = parse(path)
+    assert not set(imports(tree)) & HOST
+    assert all(node.level == 1 for node in relative(tree))  # nothing above the core
+
+
+@pytest.mark.parametrize("path", CORE + NODES, ids=file_name)
+def test_loading_a_module_imports_no_slow_library(path):
+    assert not set(imports_of_loading(parse(path))) & SLOW_TO_IMPORT
+
+
+@pytest.mark.parametrize("path", CORE + NODES, ids=file_name)
+def test_imports_inside_the_pack_are_relative(path):
+    """The pack's root is not on `sys.path` in the host."""
+    assert "uniportrait_core" not in set(imports(parse(path)))
+
+
+@pytest.mark.parametrize("path", CORE + NODES, ids=file_name)
+def test_nothing_is_printed_or_evaluated(path):
+    found = {call.func.id for call in calls(parse(path)) if isinstance(call.func, ast.Name)}
+    assert not found & {"print", "eval", "exec"}
+
+
+def test_loading_the_whole_core_imports_no_slow_library():
+    modules = [f"uniportrait_core.{path.stem}" for path in CORE if path.stem != "__init__"]
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in run.stdout.split()}
+    assert "uniportrait_core" in loaded
+    assert not loaded & (SLOW_TO_IMPORT | HOST)
+
+
+def test_requirements_are_the_dependencies_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines())
+    assert [line for line in lines if line] == project["dependencies"]
+
+
+# Nodes
+
+
+def node_classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    for path in NODES:
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ClassDef) and any("ComfyNode" in ast.unparse(base) for base in node.bases):
+                yield node.name, node
+
+
+NODE_CLASSES = dict(node_classes())
+
+
+def node_id(node: ast.ClassDef) -> str:
+    """The literal after `node_id=`, as the registry's scanner reads it."""
+    (value,) = (keyword.value for call in calls(node) for keyword in call.keywords if keyword.arg == "node_id")
+    assert isinstance(value, ast.Constant) and isinstance(value.value, str), f"node_id={ast.unparse(value)}"
+    return value.value
+
+
+def test_there_are_nodes():
+    assert set(NODE_CLASSES) >= FIRST_IDS
+
+
+@pytest.mark.parametrize("name", NODE_CLASSES)
+def test_the_registry_sees_the_node(name):
+    """Its scanner wants a direct subclass of `io.ComfyNode` and a literal id."""
+    node = NODE_CLASSES[name]
+    assert [ast.unparse(base) for base in node.bases] == ["io.ComfyNode"]
+    assert node_id(node) in FIRST_IDS or node_id(node).startswith("UniPortrait")
+
+
+def test_node_ids_are_different():
+    ids = [node_id(node) for node in NODE_CLASSES.values()]
+    assert sorted(set(ids)) == sorted(ids)
+
+
+@pytest.mark.parametrize("name", NODE_CLASSES)
+def test_the_host_is_told_of_the_node(name):
+    lists = (node for node in ast.walk(parse(ROOT / "nodes/__init__.py")) if isinstance(node, ast.List))
+    assert name in {element.id for node in lists for element in node.elts if isinstance(element, ast.Name)}
+
+
+@pytest.mark.parametrize("name", NODE_CLASSES)
+def test_every_input_and_output_has_a_tooltip(name):
+    sockets = [
+        call
+        for call in calls(NODE_CLASSES[name])
+        if isinstance(call.func, ast.Attribute) and call.func.attr in ("Input", "Output")
+    ]
+    assert sockets
+    for call in sockets:
+        assert "tooltip" in {keyword.arg for keyword in call.keywords}, ast.unparse(call)
+
+
+@pytest.mark.parametrize("name", NODE_CLASSES)
+def test_the_node_has_a_help_page_and_is_in_the_readme(name):
+    identifier = node_id(NODE_CLASSES[name])
+    assert (ROOT / "web/docs" / f"{identifier}.md").read_text("utf-8").strip()
+    assert identifier in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_only_the_v3_way_of_registering_is_used():
+    """The host does not look for `comfy_entrypoint` where `NODE_CLASS_MAPPINGS` exists."""
+    for path in (ROOT / "__init__.py", *NODES):
+        assert "NODE_CLASS_MAPPINGS" not in path.read_text("utf-8")

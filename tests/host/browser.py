@@ -1,0 +1,152 @@
+"""ComfyUI's real front end in a headless Chromium, driven by Playwright's Python package."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+
+from comfy_client import ComfyClient
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,  # a first visit would open the template browser over the canvas
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.Graph.CanvasMenu": False,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # texts would be left out of a picture of a large graph
+}
+TIMEOUT = 120_000  # milliseconds
+MARGIN = 20  # graph units around a picture of the whole graph
+SHARPER = 2  # a picture is drawn this much larger and then scaled down
+
+# In `wait_for_function` an expression whose value is a function would be called: hence the !!
+READY = "node => !!(window.app?.graph && window.LiteGraph?.registered_node_types?.[node])"
+BOUNDS = """() => {
+    const items = [...app.graph._groups, ...app.graph._nodes];
+    const title = item => item.type ? LiteGraph.NODE_TITLE_HEIGHT : 0;
+    return [
+        Math.min(...items.map(item => item.pos[0])),
+        Math.min(...items.map(item => item.pos[1] - title(item))),
+        Math.max(...items.map(item => item.pos[0] + item.size[0])),
+        Math.max(...items.map(item => item.pos[1] + item.size[1])),
+    ];
+}"""
+WAY_BACK = "div:has(> button > .pi-bars) { display: none !important }"  # the button that ends the focus mode
+FIT = """([scale, x, y]) => {
+    app.canvas.ds.scale = scale;
+    app.canvas.ds.offset = [x, y];
+    app.graph.setDirtyCanvas(true, true);
+}"""
+
+
+def find_chromium() -> str | None:
+    """The Chromium that `CHROMIUM` names, or the first one installed under a usual name."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+
+
+class FrontEnd:
+    """The front end's page. `errors` collects uncaught exceptions, and console errors that name the pack."""
+
+    def __init__(self, page: Page, pack: str) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        self._pack = pack
+        page.set_default_timeout(TIMEOUT)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._listen)
+
+    def open(self, url: str, node: str) -> None:
+        """Open the page and wait until it knows a node type."""
+        self.page.goto(url)
+        self.page.wait_for_function(READY, arg=node)
+
+    def node_types(self) -> set[str]:
+        """Every node type that can be put on the canvas."""
+        return set(self.page.evaluate("Object.keys(LiteGraph.registered_node_types)"))
+
+    def load(self, workflow: dict[str, Any]) -> None:
+        """What dropping a workflow file on the canvas does."""
+        self.page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
+        self.page.wait_for_function("count => app.graph._nodes.length === count", arg=len(workflow["nodes"]))
+        self._settle()
+
+    def workflow(self) -> dict[str, Any]:
+        """The graph on the canvas, as the front end would save it."""
+        return json.loads(self.page.evaluate("JSON.stringify(app.graph.serialize())"))
+
+    def prompt(self) -> dict[str, Any]:
+        """The graph on the canvas in API format, as the button Run would send it."""
+        return json.loads(self.page.evaluate("app.graphToPrompt().then(made => JSON.stringify(made.output))"))
+
+    def picture(self, width: int) -> Image.Image:
+        """The whole graph, without the controls around the canvas.
+
+        Args:
+            width: of the picture, in pixels; its height follows from the graph.
+        """
+        left, top, right, bottom = self.page.evaluate(BOUNDS)
+        scale = width / (right - left + 2 * MARGIN)
+        self.page.set_viewport_size({"width": width, "height": round((bottom - top + 2 * MARGIN) * scale)})
+        self._hide_controls()
+        self.page.evaluate(FIT, [scale, MARGIN - left, MARGIN - top])
+        self._settle()
+        large = Image.open(BytesIO(self.page.screenshot())).convert("RGB")
+        return large.resize((width, round(large.height * width / large.width)), Image.Resampling.LANCZOS)
+
+    def _hide_controls(self) -> None:
+        if not self.page.evaluate("app.extensionManager.focusMode"):
+            self.page.evaluate("app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
+            self.page.add_style_tag(content=WAY_BACK)
+
+    def _settle(self) -> None:
+        """Photos are loaded, and texts laid over the canvas, a moment after the graph."""
+        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_timeout(1000)
+
+    def _listen(self, message: ConsoleMessage) -> None:
+        text = f"{message.text} {message.location.get('url', '')}"
+        if message.type == "error" and self._pack.lower() in text.lower():
+            self.errors.append(text)
+
+
+@contextmanager
+def front_end(server: ComfyClient, chromium: str, pack: str, node: str) -> Iterator[FrontEnd]:
+    """Open a server's front end for the time of a `with` block.
+
+    Args:
+        server: a running server.
+        chromium: path of the browser.
+        pack: a word by which console errors of the pack are told from others.
+        node: id of the pack's node to wait for.
+    """
+    server.request("/settings", SETTINGS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
+        page = browser.new_page(viewport={"width": 1600, "height": 900}, device_scale_factor=SHARPER)
+        shown = FrontEnd(page, pack)
+        shown.open(server.url, node)
+        yield shown
+        browser.close()
+
+
+def save_jpeg(picture: Image.Image, path: Path, limit: int = 300_000) -> None:
+    """Write a picture at the best quality whose file is below `limit` bytes."""
+    for quality in range(92, 20, -4):
+        file = BytesIO()
+        picture.save(file, "JPEG", quality=quality, optimize=True)
+        if file.tell() <= limit:
+            break
+    path.write_bytes(file.getvalue())

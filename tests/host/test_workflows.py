@@ -1,0 +1,221 @@
+"""The pack's workflows in a real server, and in the real front end.
+
+What follows from a workflow is kept beside it: the prompt that the front end makes of it (`tests/prompts/<name>.json`)
+and the picture that the template browser shows (`workflows/<name>.jpg`). After a change of a workflow, write both anew:
+
+    UNIPORTRAIT_UPDATE_WORKFLOWS=1 python dev.py test --host newest -- -k test_workflows
+
+Environment:
+    COMFYUI_PATH: folder of the ComfyUI to test in.
+    UNIPORTRAIT_STANDINS: models folder that `tests/standins/build.py` wrote.
+    CHROMIUM: path of the browser, where it has an unusual name.
+    UNIPORTRAIT_REQUIRE_BROWSER: 1 makes a missing browser an error.
+    UNIPORTRAIT_SCREENSHOTS: folder for pictures of the loaded workflows.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from browser import FrontEnd, find_chromium, front_end, save_jpeg
+from comfy_server import PACK, ComfyClient, comfy_server
+from placeholders import drawn_photo
+from standins.detector import photo
+from workflow_prompts import PHOTOS, PROMPTS, Prompt, add_photos, add_picture, load_prompt, of_class
+
+INSTALLED_AS = "ComfyUI-UniPortrait"  # folder in custom_nodes
+WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
+NAMES = [path.stem for path in WORKFLOWS]
+PICTURE_WIDTH, PICTURE_LIMIT = 1280, 300_000  # pixels, bytes
+UPDATE = os.environ.get("UNIPORTRAIT_UPDATE_WORKFLOWS") == "1"
+
+Workflow = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ComfyClient]:
+    """A server with stand-in weights, and the photos that the workflows name."""
+    models = os.environ.get("UNIPORTRAIT_STANDINS")
+    if not models:
+        pytest.skip("UNIPORTRAIT_STANDINS is not set: there are no weights to run the workflows with")
+    with comfy_server(Path(os.environ["COMFYUI_PATH"]), models=Path(models)) as running:
+        add_photos(running)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pack_nodes(server: ComfyClient) -> list[str]:
+    """Ids of the pack's nodes."""
+    module = f"custom_nodes.{INSTALLED_AS}"
+    return [name for name, about in server.object_info().items() if about["python_module"] == module]
+
+
+@pytest.fixture(scope="module")
+def shown(server: ComfyClient) -> Iterator[FrontEnd]:
+    """The front end of the server."""
+    chromium = find_chromium()
+    if chromium is None:
+        missing = "no Chromium was found; install it, or set CHROMIUM to its path"
+        pytest.fail(missing) if os.environ.get("UNIPORTRAIT_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
+    with front_end(server, chromium, pack="UniPortrait", node="LoadUniPortrait") as page:
+        yield page
+
+
+def load(name: str) -> Workflow:
+    return json.loads((PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def lowered(prompt: Prompt, steps: int = 2, divisor: int = 2) -> Prompt:
+    """The prompt with fewer steps and a smaller picture, but the whole path of the faces."""
+    prompt = copy.deepcopy(prompt)
+    for node in of_class(prompt, "KSampler"):
+        prompt[node]["inputs"]["steps"] = steps
+    for node in of_class(prompt, "EmptyLatentImage"):
+        for side in ("width", "height"):
+            prompt[node]["inputs"][side] //= divisor
+    return prompt
+
+
+def with_photo(prompt: Prompt, name: str) -> Prompt:
+    """The prompt with another photo in its first Load Image."""
+    prompt = copy.deepcopy(prompt)
+    prompt[of_class(prompt, "LoadImage")[0]]["inputs"]["image"] = name
+    return prompt
+
+
+def run(server: ComfyClient, prompt: Prompt) -> tuple[np.ndarray, list[Image.Image]]:
+    """The saved picture, (height, width, 3) uint8, and what the previews show."""
+    outputs = server.run(prompt)
+    (saved,) = server.images({node: outputs[node] for node in of_class(prompt, "SaveImage")})
+    previews = server.images({node: outputs[node] for node in of_class(prompt, "PreviewImage")})
+    return np.asarray(saved.convert("RGB")), previews
+
+
+def assert_picture(picture: np.ndarray, prompt: Prompt) -> None:
+    """It has the size that the prompt asks for, and is neither black nor flat."""
+    (latent,) = of_class(prompt, "EmptyLatentImage")
+    size = prompt[latent]["inputs"]
+    assert picture.shape == (size["height"], size["width"], 3)
+    assert picture.std() > 5
+
+
+# In the server
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_workflow_runs(server: ComfyClient, name: str) -> None:
+    prompt = lowered(load_prompt(name))
+    picture, previews = run(server, prompt)
+    assert_picture(picture, prompt)
+    people = len(of_class(prompt, "FaceIDEncode"))
+    assert [preview.size for preview in previews].count((224, 224)) == people, "one crop per person"
+
+
+def test_the_photo_decides_the_picture(server: ComfyClient) -> None:
+    prompt = lowered(load_prompt("single_id"))
+    add_picture(server, "again.png", Image.fromarray(photo("astronaut")))
+    picture, _ = run(server, prompt)
+    # Under another name the server knows no results of it, and encodes and samples anew.
+    same, _ = run(server, with_photo(prompt, "again.png"))
+    other, _ = run(server, with_photo(prompt, "group.jpg"))
+    assert np.array_equal(picture, same)
+    assert np.abs(picture.astype(int) - other).mean() > 0.5
+
+
+def test_the_template_browser_lists_the_workflows(server: ComfyClient) -> None:
+    assert NAMES, "there are no workflows"
+    templates = json.loads(server.request("/api/workflow_templates"))
+    assert sorted(templates[INSTALLED_AS]) == NAMES
+    for name in NAMES:
+        address = f"/api/workflow_templates/{INSTALLED_AS}/{name}"
+        assert json.loads(server.request(f"{address}.json")) == load(name)
+        file = server.request(f"{address}.jpg")
+        assert len(file) <= PICTURE_LIMIT
+        assert Image.open(BytesIO(file)).width == PICTURE_WIDTH
+
+
+def test_every_node_has_a_help_page(server: ComfyClient, pack_nodes: list[str]) -> None:
+    for node in pack_nodes:
+        page = server.request(f"/extensions/{INSTALLED_AS}/docs/{node}.md").decode()
+        assert page.strip(), node
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_models_can_be_offered_for_download(server: ComfyClient, name: str) -> None:
+    """Every file that a loader names comes with its address, and belongs into a folder that the server knows."""
+    folders = json.loads(server.request("/models"))
+    loaders = {"CheckpointLoaderSimple", "VAELoader", "CLIPVisionLoader", "ControlNetLoader", "LoadUniPortrait"}
+    for node in load(name)["nodes"]:
+        if node["type"] in loaders:
+            models = node["properties"]["models"]
+            assert [model["name"] for model in models] == [file for file in node["widgets_values"] if file != "none"]
+            for model in models:
+                assert model["directory"] in folders
+                assert model["url"].startswith("https://huggingface.co/")
+                assert Path(model["url"]).suffix == Path(model["name"]).suffix
+
+
+# In the browser
+
+
+@pytest.mark.browser
+def test_the_front_end_knows_the_nodes(shown: FrontEnd, pack_nodes: list[str]) -> None:
+    assert pack_nodes
+    assert set(pack_nodes) <= shown.node_types()
+    assert not shown.errors
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", NAMES)
+def test_a_workflow_on_the_canvas(shown: FrontEnd, server: ComfyClient, name: str, tmp_path: Path) -> None:
+    workflow = load(name)
+    shown.load(workflow)
+    save_screenshot(shown, name, tmp_path)
+    assert {node["type"] for node in workflow["nodes"]} <= shown.node_types(), "missing nodes"
+    assert summary(shown.workflow()) == summary(workflow)
+
+    prompt = shown.prompt()
+    if UPDATE:
+        text = json.dumps(prompt, indent=2, ensure_ascii=False)
+        PROMPTS.mkdir(exist_ok=True)
+        (PROMPTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    assert prompt == load_prompt(name)
+    small = lowered(prompt, divisor=4)
+    picture, _ = run(server, small)
+    assert_picture(picture, small)
+    assert not shown.errors
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not UPDATE, reason="pictures of the workflows are written with UNIPORTRAIT_UPDATE_WORKFLOWS=1")
+def test_pictures_of_the_workflows(shown: FrontEnd, server: ComfyClient) -> None:
+    for people, name in enumerate(PHOTOS, start=1):
+        add_picture(server, name, drawn_photo(people))
+    try:
+        for name in NAMES:
+            shown.load(load(name))
+            save_jpeg(shown.picture(PICTURE_WIDTH), PACK / "workflows" / f"{name}.jpg", PICTURE_LIMIT)
+    finally:
+        add_photos(server)
+
+
+def save_screenshot(shown: FrontEnd, name: str, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("UNIPORTRAIT_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    shown.picture(PICTURE_WIDTH).save(folder / f"{name}.png")
+
+
+def summary(workflow: Workflow) -> tuple[dict[int, tuple], list[list]]:
+    """Nodes with their types and widget values, and the links."""
+    nodes = {node["id"]: (node["type"], node.get("widgets_values") or []) for node in workflow["nodes"]}
+    return nodes, sorted(workflow["links"])

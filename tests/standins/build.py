@@ -1,0 +1,106 @@
+"""Write a ComfyUI models folder of stand-ins: the published file names and formats, random weights.
+
+    python build.py --host COMFYUI_DIR --output MODELS_DIR
+
+The small set has a UNet that is 320 channels wide throughout and runs on a laptop's CPU; `--full` has the real sizes of
+Stable Diffusion 1.5, for measurements.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import host_shapes
+import published_shapes
+from files import write_pickle, write_safetensors, write_with
+from shaping import shape_controlnet, shape_tiny_autoencoder, shape_unet
+from weights import State, draw_all
+
+CHECKPOINT = Path("checkpoints", "Realistic_Vision_V5.1_fp16-no-ema.safetensors")
+VAE = Path("vae", "vae-ft-mse-840000-ema-pruned.safetensors")
+CLIP_VISION = Path("clip_vision", "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors")
+CONTROLNET = Path("controlnet", "control_v11p_sd15_canny_fp16.safetensors")
+FACEID = Path("uniportrait", "uniportrait-faceid_sd15.bin")
+ROUTER = Path("uniportrait", "uniportrait-router_sd15.bin")
+BACKBONE = Path("uniportrait", "glint360k_curricular_face_r101_backbone.bin")
+DETECTOR = Path("insightface", "models", "buffalo_l", "det_10g.onnx")
+
+SMALL, FULL = (1, 1, 1, 1), (1, 2, 4, 4)  # channel multipliers of the UNet
+LORA_GAINS = {r"_lora\.up\.": 0.3}  # a LoRA is a small change
+CONTROLNET_GAINS = {r"^(zero_convs|middle_block_out)\.": 0.2}  # trained from zero, they stay small
+BACKBONE_GAINS = {r"res_layer\.5\.": 0.25}  # 49 residual units would otherwise grow beyond half precision
+
+
+def main() -> None:
+    """Write every file and say how long each took."""
+    options = _options()
+    host_shapes.import_host(options.host.resolve())
+    for path, write in _writers(options.host, FULL if options.full else SMALL, full=options.full).items():
+        start = time.perf_counter()
+        target = options.output / path
+        with torch.inference_mode():
+            write(target)
+        print(f"{path.as_posix()}: {target.stat().st_size / 1e6:.0f} MB, {time.perf_counter() - start:.1f} s", flush=True)
+
+
+def _writers(host: Path, multipliers: tuple[int, ...], full: bool) -> dict[Path, Callable[[Path], None]]:
+    channels = published_shapes.attention_channels(multipliers)
+    return {
+        CHECKPOINT: lambda path: _write_checkpoint(path, multipliers, full),
+        VAE: lambda path: write_safetensors(path, _autoencoder(full)),
+        CLIP_VISION: lambda path: write_safetensors(path, draw_all("clip_vision", host_shapes.clip_vision(host))),
+        CONTROLNET: lambda path: _write_controlnet(path, multipliers),
+        FACEID: lambda path: _write_adapter(path, published_shapes.faceid(channels)),
+        ROUTER: lambda path: _write_adapter(path, published_shapes.router(channels)),
+        BACKBONE: lambda path: write_pickle(path, draw_all("backbone", published_shapes.backbone(), BACKBONE_GAINS)),
+        DETECTOR: _write_detector,
+    }
+
+
+def _write_checkpoint(path: Path, multipliers: tuple[int, ...], full: bool) -> None:
+    """UNet, text encoder and autoencoder in one file."""
+    unet = draw_all("unet", host_shapes.unet(multipliers))
+    shape_unet(unet)
+    text = draw_all("text_encoder", host_shapes.text_encoder())
+    write_safetensors(path, host_shapes.checkpoint_keys(unet, text, _autoencoder(full)))
+
+
+def _autoencoder(full: bool) -> State:
+    """The tiny autoencoder, but the real one among real sizes."""
+    if full:
+        return draw_all("autoencoder", host_shapes.autoencoder())
+    state = draw_all("autoencoder", host_shapes.tiny_autoencoder())
+    shape_tiny_autoencoder(state)
+    return state
+
+
+def _write_controlnet(path: Path, multipliers: tuple[int, ...]) -> None:
+    state = draw_all("controlnet", host_shapes.controlnet(multipliers), CONTROLNET_GAINS)
+    shape_controlnet(state)
+    write_safetensors(path, {f"control_model.{key}": tensor for key, tensor in state.items()})
+
+
+def _write_adapter(path: Path, tables: dict[str, published_shapes.Table]) -> None:
+    """A file of several tables. The tag is the file's, since both files have a table `faceid_adapter`."""
+    write_pickle(path, {name: draw_all(f"{path.stem}.{name}", table, LORA_GAINS) for name, table in tables.items()})
+
+
+def _write_detector(path: Path) -> None:
+    from detector import write_detector  # needs onnx, which nothing else here does
+
+    write_with(path, write_detector)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Write a ComfyUI models folder of stand-ins with random weights.")
+    parser.add_argument("--host", type=Path, required=True, help="folder of a ComfyUI checkout")
+    parser.add_argument("--output", type=Path, required=True, help="models folder to write into")
+    parser.add_argument("--full", action="store_true", help="real sizes of Stable Diffusion 1.5")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
