@@ -17,6 +17,7 @@ import recipe
 from graph import run_node
 
 APPLY = {"id_scale": 0.7, "lora_scale": 1.0, "start_percent": 0.0, "end_percent": 1.0}
+SAMPLER = {"seed": 7, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
 FACEID, ROUTER, BACKBONE = "small-faceid.safetensors", "small-router.bin", "small-backbone.bin"
 
 
@@ -57,20 +58,15 @@ def sample(
     model: ModelPatcher, cfg: float = 7.0, steps: int = 2, batch: int = 1, latent: tuple[int, int] = (16, 8)
 ) -> Tensor:
     """A latent from the host's KSampler, with prompts made of noise."""
+    latent_image = {"samples": torch.zeros(batch, 4, *latent)}
+    inputs = {"cfg": cfg, "steps": steps, "latent_image": latent_image, **SAMPLER, **prompts()}
+    return run_node("KSampler", model=model, **inputs)["samples"]
+
+
+def prompts() -> dict[str, list]:
+    """Conditioning made of noise."""
     text = recipe.noise("sample.text", (2, 1, 77, 768))
-    return run_node(
-        "KSampler",
-        model=model,
-        seed=7,
-        steps=steps,
-        cfg=cfg,
-        sampler_name="euler",
-        scheduler="normal",
-        positive=[[text[0], {}]],
-        negative=[[text[1], {}]],
-        latent_image={"samples": torch.zeros(batch, 4, *latent)},
-        denoise=1.0,
-    )["samples"]
+    return {"positive": [[text[0], {}]], "negative": [[text[1], {}]]}
 
 
 def clip_vision(config: dict, load: bool = True) -> comfy.clip_vision.ClipVisionModel:

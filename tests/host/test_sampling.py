@@ -6,7 +6,7 @@ import torch
 
 import recipe
 import small
-from graph import GraphError
+from graph import Graph, GraphError
 from small import apply, sample
 
 DIM = 768
@@ -38,10 +38,22 @@ def test_models_from_one_checkpoint_do_not_touch_each_other(unet, uniportrait, o
     first, second = apply(unet, uniportrait, one), apply(unet, uniportrait, two, id_scale=1.2)
     alone = [sample(first), sample(second)]
     assert not torch.equal(alone[0], alone[1])
-    for _ in range(2):
-        assert torch.equal(sample(first), alone[0])
-        assert torch.equal(sample(second), alone[1])
-    assert torch.equal(sample(unet), plain)
+    graph = Graph()
+    model, weights = graph.give(unet), graph.give(uniportrait)
+    patched = [
+        graph.add(
+            "IDRouterApply", model=model, uniportrait=weights, face_id=graph.give(people), **{**small.APPLY, **scale}
+        )
+        for people, scale in ((one, {}), (two, {"id_scale": 1.2}))
+    ]
+    inputs = {name: graph.give(text) for name, text in small.prompts().items()}
+    inputs["latent_image"] = graph.give({"samples": torch.zeros(1, 4, 16, 8)})
+    for name, link in (("first", patched[0]), ("second", patched[1]), ("plain", model), ("first again", patched[0])):
+        graph.take(graph.add("KSampler", model=link, cfg=7.0, steps=2, **small.SAMPLER, **inputs), name)
+    together = {name: latent["samples"] for name, latent in graph.run().items()}
+    assert torch.equal(together["first"], alone[0]) and torch.equal(together["first again"], alone[0])
+    assert torch.equal(together["second"], alone[1])
+    assert torch.equal(together["plain"], plain) and torch.equal(sample(unet), plain)
 
 
 def test_a_patched_model_can_be_patched_again(unet, uniportrait, one, two):
