@@ -13,6 +13,7 @@ from .identity import FaceID, Identity
 
 FORMAT = "uniportrait-face-id"
 VERSION = "1"
+HALVES = ("cond", "uncond")
 
 
 def save_face_id(path: Path, face_id: FaceID) -> None:
@@ -23,9 +24,10 @@ def save_face_id(path: Path, face_id: FaceID) -> None:
     """
     tensors = {}
     for i, identity in enumerate(face_id):
-        # Copies: people of one structure scale share their unconditional tokens, and safetensors refuses shared memory.
-        tensors[f"id{i}.cond"] = identity.cond.float().clone(memory_format=torch.contiguous_format)
-        tensors[f"id{i}.uncond"] = identity.uncond.float().clone(memory_format=torch.contiguous_format)
+        for half in HALVES:
+            # Copies: people of one structure scale share their unconditional tokens; safetensors refuses shared memory.
+            tokens = getattr(identity, half).float().clone(memory_format=torch.contiguous_format)
+            tensors[f"id{i}.{half}"] = tokens
     content = save(tensors, metadata={"format": FORMAT, "version": VERSION, "count": str(len(face_id))})
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -51,8 +53,9 @@ def load_face_id(path: Path) -> FaceID:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             _check_metadata(path, metadata)
+            # Copies: the tensors that safetensors gives are windows on the file, which would have to stay as it is.
             people = tuple(
-                Identity(file.get_tensor(f"id{i}.cond").float(), file.get_tensor(f"id{i}.uncond").float())
+                Identity(**{half: file.get_tensor(f"id{i}.{half}").to(torch.float32, copy=True) for half in HALVES})
                 for i in range(int(metadata["count"]))
             )
     except (SafetensorError, OSError, KeyError, ValueError) as error:

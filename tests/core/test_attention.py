@@ -232,12 +232,12 @@ def test_half_precision_routes_as_float32_does(count, dtype):
     assert agreement(count, 0.0, dtype, mean_removed=True) >= 0.99
 
 
-@pytest.mark.parametrize(("dtype", "plain_at_most"), [(torch.float16, 0.99), (torch.bfloat16, 0.95)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("count", [2, 4])
-def test_people_who_are_much_alike_stay_apart_in_half_precision(count, dtype, plain_at_most):
-    """Without the mean over people taken off, their folded vectors would be rounded to nearly the same ones."""
-    assert agreement(count, 100.0, dtype, mean_removed=True) >= 0.99
-    assert agreement(count, 100.0, dtype, mean_removed=False) <= plain_at_most
+def test_people_who_are_much_alike_stay_apart_in_half_precision(count, dtype):
+    """Without the mean over people taken off, their folded vectors are rounded to nearly the same ones."""
+    assert agreement(count, 1000.0, dtype, mean_removed=True) >= 0.99
+    assert agreement(count, 1000.0, dtype, mean_removed=False) <= 0.95
 
 
 def agreement(count: int, common: float, dtype: torch.dtype, mean_removed: bool) -> float:
@@ -245,7 +245,7 @@ def agreement(count: int, common: float, dtype: torch.dtype, mean_removed: bool)
     channels, dim, tokens = 320, 768, 16
     router = router_layer("published size", channels, dim, tokens)
     own, alike = recipe.noise("own", (count, tokens, dim)), recipe.noise("alike", (1, tokens, dim))
-    x = recipe.noise("x", (2, 1024, channels))
+    x = recipe.noise("x", (1, 1024, channels))
     people_tokens = own + common * alike
     columns = router.query_out.mT @ person_keys(router, people_tokens).mT
     exact = route(x.double(), tuple(t.double() for t in router.query_in), columns.double())

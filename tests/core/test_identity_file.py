@@ -32,6 +32,10 @@ def tensors(count: int = 2) -> dict[str, Tensor]:
     return {key: tensor.clone() for key, tensor in parts}
 
 
+def pairs() -> list[tuple[Tensor, Tensor]]:
+    return [(person.cond, person.uncond) for person in people(2)]
+
+
 def assert_same(found: FaceID, wanted: FaceID) -> None:
     assert len(found) == len(wanted)
     for one, other in zip(found, wanted, strict=True):
@@ -69,10 +73,13 @@ def test_half_precision_and_strided_tokens_are_saved_as_plain_float32(path):
     assert person.cond.dtype == torch.float32 and torch.equal(person.cond, cond.float())
 
 
-def test_a_file_of_another_program_is_read(path):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_a_file_of_another_program_is_read(path, dtype):
     path.parent.mkdir()
-    save_file(tensors(), path, METADATA)
-    assert_same(load_face_id(path), people(2))
+    content = {key: tensor.to(dtype) for key, tensor in tensors().items()}
+    save_file(content, path, METADATA)
+    assert_same(load_face_id(path), tuple(Identity(*(t.to(dtype).float() for t in halves)) for halves in pairs()))
+    assert {person.cond.dtype for person in load_face_id(path)} == {torch.float32}
 
 
 def test_further_tensors_and_metadata_are_tolerated(path):
@@ -87,6 +94,14 @@ def test_saving_again_replaces_the_file(path):
     save_face_id(path, people(3))
     assert_same(load_face_id(path), people(3))
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_loaded_people_do_not_change_with_the_file(path):
+    save_face_id(path, people(1))
+    loaded = load_face_id(path)
+    with open(path, "r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    assert_same(loaded, people(1))
 
 
 def out_of_space(*_: object) -> None:
