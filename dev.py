@@ -69,7 +69,7 @@ def check(
     words = [str(part) for part in command[2:]]
     print(f"\n=== {' '.join(words)}  {(environment or {}).get('COMFYUI_PATH', '')}", flush=True)
     code = provision.run(command, environment)
-    result = "passed" if code == 0 else "no test selected" if code == nothing_selected else "FAILED"
+    result = "passed" if code == 0 else "no test selected" if code == nothing_selected else f"FAILED (code {code})"
     return f"{result}, {time.monotonic() - started:.0f} s"
 
 
@@ -80,7 +80,7 @@ def summary(results: Mapping[str, str]) -> int:
         print(f"{step:30} {result}")
     if any("not run" in result.lower() for result in results.values()):
         print("\nATTENTION: tests in ComfyUI were not run; the reason is at the top of this output.")
-        print("Set COMFYUI_PATH=/path/to/ComfyUI to run them in a ComfyUI that you have.")
+        print("Where ComfyUI could not be had, COMFYUI_PATH=/path/to/ComfyUI runs them in one that you have.")
     return int(any(result.startswith("FAILED") for result in results.values()))
 
 

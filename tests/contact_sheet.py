@@ -101,4 +101,5 @@ def _width(pictures: Sequence[tuple[str, Image.Image]]) -> int:
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font that Pillow brings along; it knows the characters of ASCII only."""
     return ImageFont.load_default(size)

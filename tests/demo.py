@@ -17,6 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from comfy_server import PACK, ComfyClient, Event, ExecutionFailedError, ServerError, comfy_server
@@ -110,7 +111,7 @@ def demonstrate(server: ComfyClient, name: str, output: Path) -> Row:
         pictures=(
             list(zip(files, photos, strict=True)),
             [(f"face {number}", crop) for number, crop in enumerate(crops, start=1)],
-            [(f"{picture.width} × {picture.height}", picture)],
+            [(f"{picture.width} x {picture.height}", picture)],
         ),
     )
 
@@ -127,6 +128,8 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     options = parse()
     options.output.mkdir(parents=True, exist_ok=True)
+    if not torch.cuda.is_available():
+        print("There is no GPU that PyTorch can use here; the demo takes several minutes.")
     print("Starting ComfyUI ...", flush=True)
     start = time.monotonic()
     try:
@@ -139,6 +142,9 @@ def main() -> int:
     except ServerError as problem:
         print(f"\nThe demo failed. {problem}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
     file = options.output / "contact-sheet.jpg"
     sheet.save(file, quality=92)
     print(f"\nAll pictures side by side: {file}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from standins import published_shapes, weights
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "golden" / "checkpoint_shapes.json").read_text())

@@ -65,13 +65,16 @@ class FrontEnd:
         self.errors: list[str] = []
         self._pack = pack
         page.set_default_timeout(TIMEOUT)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
         page.on("console", self._listen)
 
     def open(self, url: str, node: str) -> None:
         """Open the page and wait until it knows a node type."""
         self.page.goto(url)
         self.page.wait_for_function(READY, arg=node)
+        self._settle()
+        # Some versions of the front end stumble over themselves while they start.
+        self.errors = [error for error in self.errors if self._names_pack(error)]
 
     def node_types(self) -> set[str]:
         """Every node type that can be put on the canvas."""
@@ -118,8 +121,11 @@ class FrontEnd:
 
     def _listen(self, message: ConsoleMessage) -> None:
         text = f"{message.text} {message.location.get('url', '')}"
-        if message.type == "error" and self._pack.lower() in text.lower():
+        if message.type == "error" and self._names_pack(text):
             self.errors.append(text)
+
+    def _names_pack(self, text: str) -> bool:
+        return self._pack.lower() in text.lower()
 
 
 @contextmanager

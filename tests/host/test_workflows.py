@@ -112,6 +112,7 @@ def assert_picture(picture: np.ndarray, prompt: Prompt) -> None:
 # In the server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_workflow_runs(server: ComfyClient, name: str) -> None:
     prompt = lowered(load_prompt(name))
@@ -121,6 +122,7 @@ def test_a_workflow_runs(server: ComfyClient, name: str) -> None:
     assert [preview.size for preview in previews].count((224, 224)) == people, "one crop per person"
 
 
+@pytest.mark.slow
 def test_the_photo_decides_the_picture(server: ComfyClient) -> None:
     prompt = lowered(load_prompt("single_id"))
     add_picture(server, "again.png", Image.fromarray(photo("astronaut")))
@@ -175,6 +177,7 @@ def test_the_front_end_knows_the_nodes(shown: FrontEnd, pack_nodes: list[str]) -
     assert not shown.errors
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize("name", NAMES)
 def test_a_workflow_on_the_canvas(shown: FrontEnd, server: ComfyClient, name: str, tmp_path: Path) -> None:
@@ -196,17 +199,18 @@ def test_a_workflow_on_the_canvas(shown: FrontEnd, server: ComfyClient, name: st
     assert not shown.errors
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(not UPDATE, reason="pictures of the workflows are written with UNIPORTRAIT_UPDATE_WORKFLOWS=1")
-def test_pictures_of_the_workflows(shown: FrontEnd, server: ComfyClient) -> None:
-    for people, name in enumerate(PHOTOS, start=1):
-        add_picture(server, name, drawn_photo(people))
-    try:
-        for name in NAMES:
-            shown.load(load(name))
-            save_jpeg(shown.picture(PICTURE_WIDTH), PACK / "workflows" / f"{name}.jpg", PICTURE_LIMIT)
-    finally:
-        add_photos(server)
+if UPDATE:
+
+    @pytest.mark.browser
+    def test_pictures_of_the_workflows(shown: FrontEnd, server: ComfyClient) -> None:
+        for people, name in enumerate(PHOTOS, start=1):
+            add_picture(server, name, drawn_photo(people))
+        try:
+            for name in NAMES:
+                shown.load(load(name))
+                save_jpeg(shown.picture(PICTURE_WIDTH), PACK / "workflows" / f"{name}.jpg", PICTURE_LIMIT)
+        finally:
+            add_photos(server)
 
 
 def save_screenshot(shown: FrontEnd, name: str, tmp_path: Path) -> None:

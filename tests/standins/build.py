@@ -8,16 +8,23 @@ Stable Diffusion 1.5, for measurements.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 import host_shapes
 import published_shapes
-from files import write_pickle, write_safetensors, write_with
-from shaping import shape_controlnet, shape_tiny_autoencoder, shape_unet
-from weights import State, draw_all
+from files import write_pickle, write_safetensors
+from shaping import (
+    shape_backbone,
+    shape_controlnet,
+    shape_resampler,
+    shape_routers,
+    shape_tiny_autoencoder,
+    shape_unet,
+)
+from weights import PRELU_SLOPE, State, draw_all
 
 CHECKPOINT = Path("checkpoints", "Realistic_Vision_V5.1_fp16-no-ema.safetensors")
 VAE = Path("vae", "vae-ft-mse-840000-ema-pruned.safetensors")
@@ -29,9 +36,21 @@ BACKBONE = Path("uniportrait", "glint360k_curricular_face_r101_backbone.bin")
 DETECTOR = Path("insightface", "models", "buffalo_l", "det_10g.onnx")
 
 SMALL, FULL = (1, 1, 1, 1), (1, 2, 4, 4)  # channel multipliers of the UNet
-LORA_GAINS = {r"_lora\.up\.": 0.3}  # a LoRA is a small change
-CONTROLNET_GAINS = {r"^(zero_convs|middle_block_out)\.": 0.2}  # trained from zero, they stay small
-BACKBONE_GAINS = {r"res_layer\.5\.": 0.25}  # 49 residual units would otherwise grow beyond half precision
+# Factors on the weights as drawn, by regular expression.
+ADAPTER_GAINS = {
+    r"_lora\.up\.": 0.3,  # a LoRA is a small change
+    r"\.to_q\.|to_k_faceid": 4.0,  # sharp attention: otherwise it averages people to one and the same mean
+    r"layers\.\d+\.2\.3\.": 0.3,
+}
+BACKBONE_GAINS = {
+    r"res_layer\.5\.weight": 0.25,  # 49 residual units would otherwise grow beyond half precision
+    PRELU_SLOPE.pattern: 4.0,  # nearly linear
+    r"bias$|running_mean$": 0.0,
+}
+CONTROLNET_GAINS = {
+    r"^(zero_convs|middle_block_out)\.": 0.2,  # trained from zero, they stay small
+    r"^input_hint_block\..*weight": 1.8,  # against the loss in every SiLU
+}
 
 
 def main() -> None:
@@ -43,7 +62,8 @@ def main() -> None:
         target = options.output / path
         with torch.inference_mode():
             write(target)
-        print(f"{path.as_posix()}: {target.stat().st_size / 1e6:.0f} MB, {time.perf_counter() - start:.1f} s", flush=True)
+        size, seconds = target.stat().st_size / 1e6, time.perf_counter() - start
+        print(f"{path.as_posix()}: {size:.0f} MB, {seconds:.1f} s", flush=True)
 
 
 def _writers(host: Path, multipliers: tuple[int, ...], full: bool) -> dict[Path, Callable[[Path], None]]:
@@ -53,9 +73,9 @@ def _writers(host: Path, multipliers: tuple[int, ...], full: bool) -> dict[Path,
         VAE: lambda path: write_safetensors(path, _autoencoder(full)),
         CLIP_VISION: lambda path: write_safetensors(path, draw_all("clip_vision", host_shapes.clip_vision(host))),
         CONTROLNET: lambda path: _write_controlnet(path, multipliers),
-        FACEID: lambda path: _write_adapter(path, published_shapes.faceid(channels)),
-        ROUTER: lambda path: _write_adapter(path, published_shapes.router(channels)),
-        BACKBONE: lambda path: write_pickle(path, draw_all("backbone", published_shapes.backbone(), BACKBONE_GAINS)),
+        FACEID: lambda path: _write_faceid(path, channels),
+        ROUTER: lambda path: _write_router(path, channels),
+        BACKBONE: _write_backbone,
         DETECTOR: _write_detector,
     }
 
@@ -83,15 +103,32 @@ def _write_controlnet(path: Path, multipliers: tuple[int, ...]) -> None:
     write_safetensors(path, {f"control_model.{key}": tensor for key, tensor in state.items()})
 
 
-def _write_adapter(path: Path, tables: dict[str, published_shapes.Table]) -> None:
-    """A file of several tables. The tag is the file's, since both files have a table `faceid_adapter`."""
-    write_pickle(path, {name: draw_all(f"{path.stem}.{name}", table, LORA_GAINS) for name, table in tables.items()})
+def _write_faceid(path: Path, channels: Sequence[int]) -> None:
+    state = _draw_tables("faceid", published_shapes.faceid(channels))
+    shape_resampler(state["faceid_proj"])
+    write_pickle(path, state)
+
+
+def _write_router(path: Path, channels: Sequence[int]) -> None:
+    state = _draw_tables("router", published_shapes.router(channels))
+    shape_routers(state["faceid_adapter"])
+    write_pickle(path, state)
+
+
+def _write_backbone(path: Path) -> None:
+    state = draw_all("backbone", published_shapes.backbone(), BACKBONE_GAINS)
+    shape_backbone(state)
+    write_pickle(path, state)
+
+
+def _draw_tables(file: str, tables: dict[str, published_shapes.Table]) -> dict[str, State]:
+    return {name: draw_all(f"{file}.{name}", table, ADAPTER_GAINS) for name, table in tables.items()}
 
 
 def _write_detector(path: Path) -> None:
     from detector import write_detector  # needs onnx, which nothing else here does
 
-    write_with(path, write_detector)
+    write_detector(path)
 
 
 def _options() -> argparse.Namespace:

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,3 @@ def write_pickle(path: Path, content: Any) -> None:
     """Write dictionaries of plain tensors as a PyTorch pickle that `weights_only` reads."""
     with whole_file(path) as temporary:
         torch.save(content, temporary)
-
-
-def write_with(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make the file under its temporary name."""
-    with whole_file(path) as temporary:
-        write(temporary)
