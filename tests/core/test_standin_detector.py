@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from insightface.model_zoo import get_model
 from skimage import data
+
 from standins.detector import FACES, Face, pad_with_grey, photo, write_detector
 
 CPU = ["CPUExecutionProvider"]
