@@ -17,7 +17,8 @@ HOST = os.environ.get("COMFYUI_PATH")
 
 if HOST:
     sys.path.insert(0, HOST)
-    BASE = Path(tempfile.mkdtemp(prefix="uniportrait-host-"))
+    _base = tempfile.TemporaryDirectory(prefix="uniportrait-host-", ignore_cleanup_errors=True)  # gone at exit
+    BASE = Path(_base.name).resolve()
     # The host reads its command line when it is imported.
     sys.argv = ["main.py", "--cpu", "--use-pytorch-cross-attention", "--base-directory", str(BASE)]
     import comfy.options
