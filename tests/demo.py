@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -127,6 +128,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit that takes the server along
     options.output.mkdir(parents=True, exist_ok=True)
     if not torch.cuda.is_available():
         print("There is no GPU that PyTorch can use here; the demo takes several minutes.")

@@ -51,6 +51,9 @@ def child(command: Sequence[str | Path], **options: object) -> Iterator[subproce
         raise
     finally:
         if process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=30)
             process.kill()
             process.wait()
 
