@@ -103,7 +103,8 @@ def _face_crops(detector: FindFaces, image: Tensor) -> Tensor:
 def _encode(weights: Weights, clip: ClipVisionModel, crops: Tensor, structure_scale: float) -> Identity:
     comfy.model_management.load_models_gpu([clip.patcher, weights.backbone, weights.resampler])
     device = weights.backbone.load_device
-    progress = comfy.utils.ProgressBar(len(crops))
+    known = weights.unconditional.setdefault(clip, {})
+    progress = comfy.utils.ProgressBar(len(crops) + (structure_scale not in known))
     features, stages = [], []
     for crop in crops.split(1):
         features.append(clip_features(clip, crop).to(device))
@@ -111,11 +112,9 @@ def _encode(weights: Weights, clip: ClipVisionModel, crops: Tensor, structure_sc
         progress.update(1)
     stages = [torch.cat(maps) for maps in zip(*stages, strict=True)]
     resampler = weights.resampler.model
-    known = weights.unconditional.setdefault(clip, {})
     if structure_scale not in known:
-        zeros = [torch.zeros_like(stage[:1]) for stage in stages]
-        known[structure_scale] = identity_tokens(
-            resampler, zeros, clip_features(clip, None).to(device), structure_scale
-        ).cpu()
+        zeros, mean_colour = [torch.zeros_like(stage[:1]) for stage in stages], clip_features(clip, None).to(device)
+        known[structure_scale] = identity_tokens(resampler, zeros, mean_colour, structure_scale).cpu()
+        progress.update(1)
     cond = identity_tokens(resampler, stages, torch.cat(features), structure_scale).cpu()
     return Identity(cond, known[structure_scale])
