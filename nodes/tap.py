@@ -6,7 +6,7 @@ another pack replaced the attention between them, so the tap composes with any p
 the UNet of the very device and the options of the very call, and takes its hooks away even after an error.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import torch
@@ -78,7 +78,7 @@ class IDTap:
         return self.resident[device, dtype]
 
 
-def add_tap(model: ModelPatcher, tap: Callable) -> None:
+def add_tap(model: ModelPatcher, tap: IDTap) -> None:
     """Let `tap` work in `model`, which the caller has cloned."""
     model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, tap)
     model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, tap.release)
