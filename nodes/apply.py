@@ -23,7 +23,7 @@ class IDRouterApply(io.ComfyNode):
             display_name="Apply ID Router",
             category=CATEGORY,
             description="Makes a Stable Diffusion 1.5 model draw the people in face_id, each in their own place. "
-            "Combines with LoRA, ControlNet, IP-Adapter and other model patches in any order.",
+            "Combines with LoRA, ControlNet and patches that replace attention, in any order.",
             inputs=[
                 io.Model.Input("model", tooltip="A Stable Diffusion 1.5 model; it stays as it is."),
                 UniPortrait.Input("uniportrait", tooltip="From Load UniPortrait."),

@@ -3,6 +3,7 @@
 import comfy.model_management
 import pytest
 import torch
+from comfy.ldm.modules.attention import optimized_attention
 
 import recipe
 import small
@@ -163,6 +164,24 @@ def test_outside_its_window_the_tap_does_nothing(unet, uniportrait, one):
     early, late = 900.0, 100.0  # timesteps before and after half of the sampling
     assert torch.equal(small.call_unet(half, x, early, text, [1, 0]), small.call_unet(whole, x, early, text, [1, 0]))
     assert torch.equal(small.call_unet(half, x, late, text, [1, 0]), small.call_unet(off, x, late, text, [1, 0]))
+
+
+def test_attention_that_another_pack_replaced_stays_in_either_order(unet, uniportrait, two):
+    """IP-Adapter and its kin take a block's slot for replaced attention, of which there is one."""
+
+    def halved(query, key, value, options):
+        return 0.5 * optimized_attention(query, key, value, options["n_heads"])
+
+    def other_pack(model):
+        model = model.clone()
+        model.set_model_attn2_replace(halved, "output", 5)
+        return model
+
+    first, last = apply(other_pack(unet), uniportrait, two), other_pack(apply(unet, uniportrait, two))
+    both = sample(first)
+    assert torch.equal(sample(last), both)
+    for one_alone in (other_pack(unet), apply(unet, uniportrait, two)):
+        assert not torch.allclose(sample(one_alone), both, atol=1e-3)
 
 
 def test_user_loras_add_up_in_either_order(unet, uniportrait, one):
