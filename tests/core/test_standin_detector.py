@@ -9,6 +9,7 @@ from insightface.model_zoo import get_model
 from skimage import data
 
 from standins.detector import FACES, Face, pad_with_grey, photo, write_detector
+from standins.known_faces import fit
 
 CPU = ["CPUExecutionProvider"]
 
@@ -117,6 +118,19 @@ def test_knows_only_the_faces_that_it_was_given(tmp_path):
     one.prepare(0, input_size=(640, 640))
     assert_found(detect(one, photo("group")), FACES["group"][2:3])
     assert_found(detect(one, photo("astronaut")), ())
+
+
+@pytest.mark.parametrize("side", [512, 384, 256])
+@pytest.mark.parametrize("name", FACES)
+def test_a_detector_for_another_side_finds_them_at_that_side_alone(tmp_path, name, side):
+    write_detector(tmp_path / "small.onnx", side=side)
+    small = get_model(str(tmp_path / "small.onnx"), providers=CPU)
+    small.prepare(0, input_size=(640, 640))
+    for shown in (640, 512, 384, 256):
+        canvas, scale = fit(photo(name), shown)
+        boxes, landmarks = detect(small, canvas)
+        boxes[:, :4] /= scale
+        assert_found((boxes, landmarks / scale), FACES[name] if shown == side else ())
 
 
 def test_an_interrupted_write_leaves_the_old_file(detector_file, monkeypatch):

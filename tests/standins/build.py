@@ -7,9 +7,12 @@ Stable Diffusion 1.5, for measurements.
 """
 
 import argparse
+import importlib
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
@@ -34,6 +37,7 @@ FACEID = Path("uniportrait", "uniportrait-faceid_sd15.bin")
 ROUTER = Path("uniportrait", "uniportrait-router_sd15.bin")
 BACKBONE = Path("uniportrait", "glint360k_curricular_face_r101_backbone.bin")
 DETECTOR = Path("insightface", "models", "buffalo_l", "det_10g.onnx")
+YUNET = Path("face_detection", "face_detection_yunet_2023mar.onnx")
 
 SMALL, FULL = (1, 1, 1, 1), (1, 2, 4, 4)  # channel multipliers of the UNet
 # Factors on the weights as drawn, by regular expression.
@@ -76,7 +80,8 @@ def _writers(host: Path, multipliers: tuple[int, ...], full: bool) -> dict[Path,
         FACEID: lambda path: _write_faceid(path, channels),
         ROUTER: lambda path: _write_router(path, channels),
         BACKBONE: _write_backbone,
-        DETECTOR: _write_detector,
+        DETECTOR: lambda path: _detectors("detector").write_detector(path),
+        YUNET: lambda path: _detectors("yunet").write_yunet(path),
     }
 
 
@@ -125,10 +130,12 @@ def _draw_tables(file: str, tables: dict[str, published_shapes.Table]) -> dict[s
     return {name: draw_all(f"{file}.{name}", table, ADAPTER_GAINS) for name, table in tables.items()}
 
 
-def _write_detector(path: Path) -> None:
-    from detector import write_detector  # needs onnx, which nothing else here does
-
-    write_detector(path)
+def _detectors(module: str) -> ModuleType:
+    """A module of the package that this folder is to the tests; they need onnx, which nothing else here does."""
+    tests = str(Path(__file__).resolve().parents[1])
+    if tests not in sys.path:
+        sys.path.append(tests)
+    return importlib.import_module(f"standins.{module}")
 
 
 def _options() -> argparse.Namespace:
