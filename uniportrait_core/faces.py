@@ -1,14 +1,20 @@
-"""Finding the face in a photo, as the published app does (`process_faceid_image` of `gradio_app.py`)."""
+"""Finding the faces in a photo: a ladder of sizes, then a second look, then a choice among what was found.
 
-from collections.abc import Callable
+The first and the last try are the published app's (`process_faceid_image` of `gradio_app.py`): 640 pixels, and a grey
+border of 25 %.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from .alignment import align
-
+CANVAS = 640  # side of the square that a detector is given, in pixels
+SIDES = (640, 512, 384, 256)  # the photo's longer side on the canvas: what fills a picture is missed at full size
 PADDING = 0.25  # share of height and width, on every side
 GREY = 128
+MIN_CONFIDENCE = 0.5  # published
 
 
 @dataclass(frozen=True)
@@ -31,39 +37,73 @@ class Face:
         return abs((right - left) * (bottom - top))
 
 
-Detector = Callable[[np.ndarray], list[Face]]
-"""Finds faces in an RGB photo, (height, width, 3), uint8."""
+class Detector(Protocol):
+    """A face detector; it is always given pictures of one size, which every model and provider can take."""
+
+    def __call__(self, picture: np.ndarray, min_confidence: float) -> list[Face]:
+        """Find the faces of an RGB picture, (640, 640, 3), uint8, of which one is at least `min_confidence` sure."""
 
 
-def find_faces(detect: Detector, photo: np.ndarray) -> list[Face]:
-    """All faces of a photo; where none is found, a second look at the photo with a grey border.
+ORDERS = {
+    "largest": lambda face: -face.area,
+    "left to right": lambda face: face.box[0] + face.box[2],
+    "most confident": lambda face: -face.confidence,
+}
+"""Ways to number the faces of a photo, from 0: the key that each sorts by."""
 
-    Detectors miss faces that fill the picture; with a border they are smaller and whole.
+
+def order_faces(faces: Sequence[Face], order: str) -> list[Face]:
+    """Sort the faces of a photo by one of `ORDERS`."""
+    return sorted(faces, key=ORDERS[order])
+
+
+def find_faces(detect: Detector, photo: np.ndarray, min_confidence: float = MIN_CONFIDENCE) -> list[Face]:
+    """All faces that the first successful try finds.
+
+    The photo is shown in ever smaller sizes, as detectors miss faces that fill the picture; then once more with a grey
+    border, for faces that the edge cuts.
 
     Args:
         detect: a face detector.
         photo: RGB, (height, width, 3), uint8.
+        min_confidence: of a face, 0..1; 0.5 in the published app.
 
     Returns:
         Faces in pixels of the photo; boxes of the second look are cut at its edges.
     """
-    if faces := detect(photo):
-        return faces
-    height, width = photo.shape[:2]
-    top, left = int(height * PADDING), int(width * PADDING)
-    padded = np.pad(photo, ((top, top), (left, left), (0, 0)), constant_values=GREY)
-    offset, limit = np.array([left, top]), np.array([width, height])
-    return [
-        Face(
-            box=(face.box.reshape(2, 2) - offset).clip(0, limit).reshape(4),
-            landmarks=face.landmarks - offset,
-            confidence=face.confidence,
-        )
-        for face in detect(padded)
-    ]
+    for picture, offset in _looks(photo):
+        for side in SIDES:
+            canvas, scale = _fit(picture, side)
+            if faces := detect(canvas, min_confidence):
+                return [_in_photo(face, scale, offset, photo.shape) for face in faces]
+    return []
 
 
-def crop_largest(detect: Detector, photo: np.ndarray, size: int) -> np.ndarray | None:
-    """The aligned face of the largest box, (size, size, 3) uint8; None where no face is found."""
-    faces = find_faces(detect, photo)
-    return align(photo, max(faces, key=lambda face: face.area).landmarks, size) if faces else None
+def _looks(photo: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+    """The photo, then the photo with a border, each with the place (left, top) of the photo in it."""
+    yield photo, (0, 0)
+    top, left = (int(side * PADDING) for side in photo.shape[:2])
+    yield np.pad(photo, ((top, top), (left, left), (0, 0)), constant_values=GREY), (left, top)
+
+
+def _fit(picture: np.ndarray, side: int) -> tuple[np.ndarray, float]:
+    """The picture scaled to `side` pixels, in the top left of a black canvas, and the scale.
+
+    At 640 the result is, to the bit, what insightface makes of the picture (`detect` of its `scrfd.py`).
+    """
+    import cv2
+
+    ratio = picture.shape[0] / picture.shape[1]
+    width, height = (int(side / ratio), side) if ratio > 1 else (side, int(side * ratio))
+    width, height = max(width, 1), max(height, 1)
+    canvas = np.zeros((CANVAS, CANVAS, 3), np.uint8)
+    canvas[:height, :width] = cv2.resize(picture, (width, height))
+    return canvas, height / picture.shape[0]
+
+
+def _in_photo(face: Face, scale: float, offset: tuple[int, int], shape: tuple[int, ...]) -> Face:
+    box, landmarks = face.box / scale, face.landmarks / scale
+    if offset != (0, 0):
+        box = (box.reshape(2, 2) - offset).clip(0, (shape[1], shape[0])).reshape(4)
+        landmarks = landmarks - offset
+    return Face(box, landmarks, face.confidence)

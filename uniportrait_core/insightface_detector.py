@@ -1,93 +1,107 @@
 """Face detection by insightface. The library is imported when a detector is made, not before."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from .errors import UniPortraitError
-from .faces import Face
+from .faces import CANVAS, MIN_CONFIDENCE, Face
 
+AUTO = "auto"
 CPU = "CPUExecutionProvider"
+# What `auto` tries, in order. TensorRT is left out: it builds an engine for minutes at every start.
 PREFERRED = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider", CPU)
-INPUT_SIZE = (640, 640)
-MIN_CONFIDENCE = 0.5
-DETECTOR_NAMES = ("det_*.onnx", "scrfd*.onnx")
 
 logger = logging.getLogger("uniportrait")
 
 
 class InsightFaceDetector:
-    """SCRFD or RetinaFace detection with five landmarks, at 640×640 and confidence 0.5 as in the published app."""
+    """SCRFD or RetinaFace detection with five landmarks."""
 
-    def __init__(self, folder: Path, provider: str = "auto"):
+    def __init__(self, source: Path, provider: str = AUTO):
         """
         Args:
-            folder: an insightface model pack, for example `models/insightface/models/buffalo_l`.
+            source: a detection model's ONNX file, or a pack with a manifest (`insightface_packs.detection_source`).
             provider: an execution provider of onnxruntime, or `auto` for the fastest that is there. One that does not
                 work is replaced by the CPU, with a line in the log.
 
         Raises:
-            UniPortraitError: insightface is not installed, or the pack has no detection model.
+            UniPortraitError: insightface is not installed, or `source` is no detection model.
         """
         try:
             import onnxruntime
             from insightface.model_zoo import get_model
         except ImportError as error:
             raise UniPortraitError(
-                f"Face detection needs a package that is not installed ({error}). Run `pip install insightface "
-                "onnxruntime` in ComfyUI's Python, or give aligned 224×224 crops to Encode Face ID without a detector."
+                f"insightface's detectors need a package that is not installed ({error}). Run `pip install insightface "
+                "onnxruntime` in ComfyUI's Python, choose backend yunet on Face Detector, which needs neither, or give "
+                "aligned 224×224 crops to Encode Face ID without a detector."
             ) from error
-        file = _detection_file(folder)
-        providers = _providers(provider, onnxruntime.get_available_providers())
-        self._model = _load(get_model, file, providers)
-        self._model.prepare(0, input_size=INPUT_SIZE, det_thresh=MIN_CONFIDENCE)
+        self._source, self._get_model = source, get_model
+        self._providers = _choose(provider, onnxruntime.get_available_providers())
+        self._model = self._load()
+        # A trial: some providers load a model and cannot run it.
+        self(np.zeros((CANVAS, CANVAS, 3), np.uint8), MIN_CONFIDENCE)
 
-    def __call__(self, photo: np.ndarray) -> list[Face]:
-        """Find faces in an RGB photo, (height, width, 3), uint8."""
-        boxes, landmarks = self._model.detect(np.ascontiguousarray(photo[..., ::-1]))
+    def __call__(self, picture: np.ndarray, min_confidence: float) -> list[Face]:
+        """See `faces.Detector`. A provider that fails, for example out of memory, is replaced by the CPU for good."""
+        self._model.det_thresh = min_confidence  # an argument of `detect` in newer versions only
+        try:
+            boxes, landmarks = self._model.detect(np.ascontiguousarray(picture[..., ::-1]))
+        except Exception as error:
+            self._fall_back(error)
+            return self(picture, min_confidence)
         if landmarks is None:
             raise UniPortraitError(
-                "This detection model gives no landmarks, which alignment needs. Choose a pack such as buffalo_l."
+                f"{self._source} gives no landmarks, which alignment needs. Choose a pack such as buffalo_l."
             )
         return [Face(box[:4], points, float(box[4])) for box, points in zip(boxes, landmarks, strict=True)]
 
+    def _load(self) -> Any:
+        """The detection model as insightface has it, on the CPU where another provider does not work."""
+        # A task is stated for packs with a manifest only; of a plain file insightface sees it itself.
+        task = {"model_task": "detection"} if self._source.is_dir() else {}
+        try:
+            model = self._get_model(str(self._source), providers=self._providers, static_shape_sessions=False, **task)
+        except Exception as error:  # whatever a provider raises: drivers, missing libraries
+            self._fall_back(error)
+            return self._model
+        if getattr(model, "taskname", None) != "detection":
+            raise UniPortraitError(
+                f"{self._source} is not a face detection model of the installed insightface. "
+                "Choose a pack such as buffalo_l, or update insightface."
+            )
+        used = model.session.get_providers()[0]
+        if used != self._providers[0]:  # onnxruntime itself falls back without an error
+            logger.warning("%s does not work here; the face detector runs on %s.", self._providers[0], used)
+        model.prepare(0, input_size=(CANVAS, CANVAS), det_thresh=MIN_CONFIDENCE)
+        return model
 
-def _load(get_model: Callable, file: Path, providers: list[str]) -> object:
-    """The detection model as insightface has it, on the CPU where another provider does not work."""
+    def _fall_back(self, error: Exception) -> None:
+        if self._providers == [CPU]:
+            raise UniPortraitError(f"{self._source} cannot be used ({error}). Download the pack again.") from error
+        logger.warning("%s does not work (%s); the face detector runs on the CPU.", self._providers[0], error)
+        self._providers = [CPU]
+        self._model = self._load()
+
+
+def available_providers() -> list[str]:
+    """What the installed onnxruntime offers, the CPU last; the CPU alone where it is not installed."""
     try:
-        model = get_model(str(file), providers=providers, static_shape_sessions=False)
-    except Exception as error:  # whatever a provider raises: drivers, missing libraries
-        if providers == [CPU]:
-            raise UniPortraitError(f"{file} cannot be loaded ({error}). Download the pack again.") from error
-        logger.warning("%s does not work (%s); the face detector runs on the CPU.", providers[0], error)
-        return _load(get_model, file, [CPU])
-    if getattr(model, "taskname", None) != "detection":
-        raise UniPortraitError(f"{file} is not a face detection model. Choose a pack such as buffalo_l.")
-    used = model.session.get_providers()[0]
-    if used != providers[0]:  # onnxruntime itself falls back without an error
-        logger.warning("%s does not work here; the face detector runs on %s.", providers[0], used)
-    return model
+        from onnxruntime import get_available_providers
+    except ImportError:
+        return [CPU]
+    return [name for name in get_available_providers() if name != CPU] + [CPU]
 
 
-def _detection_file(folder: Path) -> Path:
-    for pattern in DETECTOR_NAMES:
-        if files := sorted(folder.glob(pattern)):
-            return files[0]
-    found = ", ".join(path.name for path in sorted(folder.glob("*"))) or "nothing"
-    raise UniPortraitError(
-        f"No detection model ({' or '.join(DETECTOR_NAMES)}) in {folder}, which holds {found}. "
-        "Unpack insightface's buffalo_l.zip there."
-    )
-
-
-def _providers(wanted: str, available: list[str]) -> list[str]:
-    if wanted == "auto":
+def _choose(wanted: str, available: list[str]) -> list[str]:
+    if wanted == AUTO:
         # onnxruntime's GPU build offers CUDA also where there is none.
         usable = [name for name in available if name != "CUDAExecutionProvider" or torch.cuda.is_available()]
-        wanted = next(name for name in PREFERRED if name in usable)
+        wanted = next((name for name in PREFERRED if name in usable), CPU)
     elif wanted not in available:
         logger.warning("%s is not offered by this onnxruntime (%s); using the CPU.", wanted, ", ".join(available))
         wanted = CPU

@@ -1,21 +1,20 @@
-"""Finding the face to keep: the choice among faces, the second look, and insightface on real photos."""
+"""Finding faces in photos: the ladder of sizes, the second look, coordinates, and the choice among faces."""
 
-import logging
-import sys
-from pathlib import Path
+import math
 
+import cv2
 import numpy as np
 import pytest
-from insightface.utils.face_align import norm_crop
+from insightface.model_zoo import get_model
 
-from standins.detector import FACES, photo, write_detector
-from uniportrait_core.errors import UniPortraitError
-from uniportrait_core.faces import Face, crop_largest, find_faces
+from standins.detector import FACES, pad_with_grey, photo, write_detector
+from standins.known_faces import fit
+from standins.yunet import write_yunet
+from uniportrait_core.faces import ORDERS, Face, find_faces, order_faces
 from uniportrait_core.insightface_detector import CPU, InsightFaceDetector
+from uniportrait_core.yunet_detector import YuNetDetector
 
-pytestmark = pytest.mark.filterwarnings("ignore:`estimate` is deprecated")  # in insightface
-SIZE = 224
-CUDA = "CUDAExecutionProvider"
+SIDES = (640, 512, 384, 256)
 LANDMARKS = np.array([[30.0, 30.0], [60.0, 32.0], [45.0, 50.0], [33.0, 65.0], [58.0, 66.0]])
 
 
@@ -29,253 +28,173 @@ def picture(height: int = 200, width: int = 320) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def test_faces_of_the_first_look_are_given_as_they_are():
-    looks, known = [], [face(10, 20, 110, 120), face(-5, 0, 30, 40)]
+class Looks:
+    """A detector that finds `faces` at the look of that number alone, and remembers what it was shown."""
 
-    def detect(image: np.ndarray) -> list[Face]:
-        looks.append(image)
-        return known
+    def __init__(self, success: int | None = None, faces: list[Face] = ()):
+        self.success, self.faces = success, list(faces)
+        self.shown: list[np.ndarray] = []
+        self.confidences: list[float] = []
 
-    given = picture()
-    assert find_faces(detect, given) == known
-    assert len(looks) == 1 and np.array_equal(looks[0], given)
-
-
-def test_the_second_look_has_a_quarter_of_grey_on_every_side():
-    looks = []
-
-    def detect(image: np.ndarray) -> list[Face]:
-        looks.append(image)
-        return []
-
-    given = picture(201, 322)
-    assert find_faces(detect, given) == []
-    assert len(looks) == 2
-    second = looks[1]
-    top, left = 50, 80  # a quarter, rounded down
-    assert second.shape == (201 + 2 * top, 322 + 2 * left, 3) and second.dtype == np.uint8
-    assert np.array_equal(second[top:-top, left:-left], given)
-    second[top:-top, left:-left] = 128
-    assert (second == 128).all()
+    def __call__(self, canvas: np.ndarray, min_confidence: float) -> list[Face]:
+        self.shown.append(canvas)
+        self.confidences.append(min_confidence)
+        return self.faces if len(self.shown) - 1 == self.success else []
 
 
-def only_padded(faces: list[Face], shape: tuple[int, ...] = (200, 320, 3)):
-    """A detector that finds faces only in a picture of another shape."""
-    return lambda image: [] if image.shape == shape else faces
+# The ladder
 
 
-def test_faces_of_the_second_look_come_back_to_the_photo():
-    (found,) = find_faces(only_padded([face(100, 90, 200, 190, 0.7)]), picture())
-    assert found.box.tolist() == [20, 40, 120, 140]
-    np.testing.assert_allclose(found.landmarks, face(20, 40, 120, 140).landmarks)
+def test_every_size_is_tried_then_every_size_with_a_border():
+    given, looks = picture(201, 322), Looks()
+    assert find_faces(looks, given, 0.3) == []
+    padded, _ = pad_with_grey(given)
+    wanted = [fit(look, side)[0] for look in (given, padded) for side in SIDES]
+    assert len(looks.shown) == len(wanted) == 8
+    for found, look in zip(looks.shown, wanted, strict=True):
+        assert found.shape == (640, 640, 3) and found.dtype == np.uint8 and np.array_equal(found, look)
+    assert looks.confidences == [0.3] * 8
+
+
+@pytest.mark.parametrize("success", range(8))
+def test_the_first_success_ends_the_search(success):
+    looks = Looks(success, [face(10, 10, 40, 40)])
+    assert len(find_faces(looks, picture())) == 1
+    assert len(looks.shown) == success + 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (33, 2000), (2000, 33), (32, 32)])
+def test_the_first_look_is_what_insightface_makes_of_a_photo(tmp_path, height, width, monkeypatch):
+    """So that the first look finds what the published app finds, to the bit."""
+    write_detector(tmp_path / "det_10g.onnx", {"astronaut": FACES["astronaut"]})
+    model = get_model(str(tmp_path / "det_10g.onnx"), providers=[CPU])
+    model.prepare(0, input_size=(640, 640))
+    seen, forward = [], model.forward
+    monkeypatch.setattr(model, "forward", lambda image, *rest: seen.append(image) or forward(image, *rest))
+    model.detect(picture(height, width))
+    looks = Looks()
+    find_faces(looks, picture(height, width))
+    assert np.array_equal(looks.shown[0], seen[0])
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1)])
+def test_the_thinnest_picture_is_looked_at(size):
+    looks = Looks()
+    assert find_faces(looks, picture(*size)) == [] and len(looks.shown) == 8
+
+
+# Coordinates
+
+
+@pytest.mark.parametrize("success", range(4))
+@pytest.mark.parametrize(("height", "width"), [(200, 320), (320, 200), (900, 1200)])
+def test_faces_come_back_to_the_photo(success, height, width):
+    wanted, scale = face(20, 40, 120, 140, 0.7), SIDES[success] / max(height, width)
+    shown = Face(wanted.box * scale, wanted.landmarks * scale, 0.7)
+    (found,) = find_faces(Looks(success, [shown]), picture(height, width))
+    np.testing.assert_allclose(found.box, wanted.box, rtol=0.005)
+    np.testing.assert_allclose(found.landmarks, wanted.landmarks, rtol=0.005)
     assert found.confidence == 0.7
 
 
+@pytest.mark.parametrize("success", range(4, 8))
+def test_faces_of_the_second_look_lose_the_border(success):
+    wanted, scale = face(20, 40, 120, 140), SIDES[success - 4] / 480
+    shown = Face((wanted.box + (80, 50, 80, 50)) * scale, (wanted.landmarks + (80, 50)) * scale, 0.9)
+    (found,) = find_faces(Looks(success, [shown]), picture(200, 320))
+    np.testing.assert_allclose(found.box, wanted.box, atol=1e-6)
+    np.testing.assert_allclose(found.landmarks, wanted.landmarks, atol=1e-6)
+
+
 def test_boxes_of_the_second_look_are_cut_at_the_edges_and_landmarks_are_not():
-    (found,) = find_faces(only_padded([face(20, 10, 450, 290)]), picture())
+    wanted, scale = face(-70, -40, 330, 240), 640 / 480
+    wanted.landmarks[0] -= (60, 60)  # an eye beyond the corner
+    shown = Face((wanted.box + (80, 50, 80, 50)) * scale, (wanted.landmarks + (80, 50)) * scale, 0.9)
+    (found,) = find_faces(Looks(4, [shown]), picture(200, 320))
     assert found.box.tolist() == [0, 0, 320, 200]
-    np.testing.assert_allclose(found.landmarks, face(-60, -40, 370, 240).landmarks)
-    (found,) = find_faces(only_padded([face(10, 10, 110, 110)]), picture())
-    assert found.box.tolist() == [0, 0, 30, 60]
-    np.testing.assert_allclose(found.landmarks, face(-70, -40, 30, 60).landmarks)
+    np.testing.assert_allclose(found.landmarks, wanted.landmarks, atol=1e-6)
     assert (found.landmarks < 0).any()
 
 
-def test_the_largest_box_wins_wherever_it_comes():
-    small, wide, tall = face(0, 0, 60, 60), face(50, 20, 170, 100), face(200, 10, 260, 190)
-    given = picture()
-    wanted = norm_crop(given, tall.landmarks, image_size=SIZE)
-    for order in ([small, wide, tall], [tall, wide, small], [wide, tall, small]):
-        crop = crop_largest(lambda _, order=order: order, given, SIZE)
-        assert np.abs(crop.astype(int) - wanted).max() <= 1
+# The choice
 
 
-def test_in_the_second_look_the_part_inside_the_photo_counts():
-    outside, inside = face(0, 0, 180, 150), face(150, 100, 260, 200)  # most of the first is in the grey border
-    given = picture()
-    crop = crop_largest(only_padded([outside, inside]), given, SIZE)
-    wanted = norm_crop(given, inside.landmarks - (80, 50), image_size=SIZE)
-    assert np.abs(crop.astype(int) - wanted).max() <= 1
+@pytest.mark.parametrize(
+    ("order", "wanted"), [("largest", "bca"), ("left to right", "cab"), ("most confident", "abc")], ids=str
+)
+def test_orders(order, wanted):
+    known = {"a": face(100, 0, 160, 60, 0.9), "b": face(200, 10, 320, 190, 0.8), "c": face(50, 20, 100, 110, 0.6)}
+    for names in ("abc", "cba", "bac"):
+        found = order_faces([known[name] for name in names], order)
+        assert [one.confidence for one in found] == [known[name].confidence for name in wanted]
 
 
-def test_no_face_gives_no_crop():
-    assert crop_largest(lambda _: [], picture(), SIZE) is None
+def test_faces_are_ordered_by_their_middle_from_left_to_right():
+    wide, narrow = face(0, 0, 300, 100), face(100, 0, 150, 60)
+    assert order_faces([wide, narrow], "left to right") == [narrow, wide]
 
 
-# The real insightface with the stand-in detector
+def test_there_are_three_orders():
+    assert list(ORDERS) == ["largest", "left to right", "most confident"]
 
 
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory) -> Path:
-    """A model pack as insightface lays it out; models for other tasks lie beside the detector."""
-    folder = tmp_path_factory.mktemp("models") / "standin"
-    write_detector(folder / "det_10g.onnx")
-    (folder / "2d106det.onnx").write_bytes(b"landmarks, not for us")
-    (folder / "w600k_r50.onnx").write_bytes(b"recognition, not for us")
-    return folder
+# The real libraries on real photos
 
 
-@pytest.fixture(scope="module")
-def detector(pack) -> InsightFaceDetector:
-    return InsightFaceDetector(pack, CPU)
+@pytest.fixture(scope="module", params=["insightface", "yunet"])
+def make_detector(request, tmp_path_factory):
+    """`make_detector(side)` is a detector that finds the known faces in photos of that size on the canvas alone."""
+    folder = tmp_path_factory.mktemp(request.param)
+
+    def make(side: int = 640):
+        file = folder / f"det_{side}.onnx"
+        if request.param == "yunet":
+            write_yunet(file, side=side)
+            return YuNetDetector(file)
+        write_detector(file, side=side)
+        return InsightFaceDetector(file, CPU)
+
+    return make
+
+
+def assert_known(found: list[Face], name: str, tolerance: float) -> None:
+    assert len(found) == len(FACES[name])
+    for one, known in zip(order_faces(found, "left to right"), FACES[name], strict=True):
+        np.testing.assert_allclose(one.box, known.box, atol=2 * tolerance)
+        np.testing.assert_allclose(one.landmarks, known.landmarks, atol=tolerance)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", FACES)
+def test_every_step_of_the_ladder_finds_what_it_is_for(make_detector, name, side):
+    assert_known(find_faces(make_detector(side), photo(name)), name, tolerance=2)
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_insightface_finds_the_faces_of_photos(detector, name):
-    found = sorted(detector(photo(name)), key=lambda face: face.box[0])
-    assert len(found) == len(FACES[name])
-    for one, known in zip(found, FACES[name], strict=True):
-        assert one.box.shape == (4,) and one.landmarks.shape == (5, 2)
-        np.testing.assert_allclose(one.box, known.box, atol=4)
-        np.testing.assert_allclose(one.landmarks, known.landmarks, atol=2)
-        assert isinstance(one.confidence, float) and 0.9 < one.confidence <= 1
+def test_faces_that_need_the_border(make_detector, name):
+    detector, looks = make_detector(), []
+
+    def short_sighted(canvas: np.ndarray, min_confidence: float) -> list[Face]:
+        looks.append(canvas)
+        return detector(canvas, min_confidence) if len(looks) > len(SIDES) else []
+
+    assert_known(find_faces(short_sighted, photo(name)), name, tolerance=2)
+    assert len(looks) == 5
 
 
-def test_photos_are_taken_as_rgb(detector):
-    assert detector(photo("astronaut"))
-    assert not detector(photo("astronaut")[..., ::-1])
+def test_the_largest_face_is_that_of_the_published_app(make_detector):
+    found = order_faces(find_faces(make_detector(), photo("group")), "largest")
+    np.testing.assert_allclose(found[0].box, FACES["group"][2].box, atol=4)
 
 
-@pytest.mark.parametrize(("name", "largest"), [("astronaut", 0), ("group", 2)])
-def test_the_crop_is_that_of_the_published_app(detector, name, largest):
-    crop = crop_largest(detector, photo(name), SIZE)
-    wanted = norm_crop(photo(name), np.array(FACES[name][largest].landmarks), image_size=SIZE)
-    assert np.abs(crop.astype(int) - wanted).mean() < 1
+def test_a_photo_without_faces(make_detector):
+    assert find_faces(make_detector(), np.full((480, 640, 3), 128, np.uint8)) == []
 
 
-def test_a_face_that_is_found_only_in_the_padded_photo(detector):
-    original, looks = photo("astronaut"), []
-
-    def short_sighted(image: np.ndarray) -> list[Face]:
-        looks.append(image.shape)
-        return [] if image.shape == original.shape else detector(image)
-
-    (found,) = find_faces(short_sighted, original)
-    assert looks == [(512, 512, 3), (768, 768, 3)]
-    np.testing.assert_allclose(found.box, FACES["astronaut"][0].box, atol=4)
-    np.testing.assert_allclose(found.landmarks, FACES["astronaut"][0].landmarks, atol=2)
-    crop, wanted = (crop_largest(detect, original, SIZE) for detect in (short_sighted, detector))
-    assert np.abs(crop.astype(int) - wanted).mean() < 1
-
-
-def test_a_photo_without_faces(detector):
-    grey = np.full((480, 640, 3), 128, np.uint8)
-    assert detector(grey) == []
-    assert crop_largest(detector, grey, SIZE) is None
-
-
-def test_auto_takes_a_provider_that_works(pack, caplog):
-    with caplog.at_level(logging.WARNING, "uniportrait"):
-        assert InsightFaceDetector(pack)(photo("astronaut"))
-    assert not caplog.records
-
-
-def test_a_provider_that_is_not_offered_is_replaced_with_one_line_in_the_log(pack, caplog):
-    with caplog.at_level(logging.INFO, "uniportrait"):
-        detector = InsightFaceDetector(pack, "MadeUpExecutionProvider")
-    (record,) = caplog.records
-    assert record.levelno == logging.WARNING
-    assert "MadeUpExecutionProvider is not offered" in record.message and "using the CPU" in record.message
-    assert detector(photo("astronaut"))
-
-
-def test_a_provider_that_does_not_work_is_replaced_with_one_line_in_the_log(pack, caplog, monkeypatch):
-    tried = offer_cuda_that_fails(monkeypatch)
-    with caplog.at_level(logging.INFO, "uniportrait"):
-        detector = InsightFaceDetector(pack, CUDA)
-    (record,) = caplog.records
-    assert "CUDAExecutionProvider does not work (no driver)" in record.message
-    assert tried == [[CUDA, CPU], [CPU]]
-    assert detector(photo("astronaut"))
-
-
-@pytest.mark.filterwarnings("ignore:Specified provider")
-def test_a_provider_that_onnxruntime_itself_replaces_is_named_in_one_line_in_the_log(pack, caplog, monkeypatch):
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["ROCMExecutionProvider", CPU])
-    with caplog.at_level(logging.INFO, "uniportrait"):
-        detector = InsightFaceDetector(pack, "ROCMExecutionProvider")
-    (record,) = caplog.records
-    assert f"ROCMExecutionProvider does not work here; the face detector runs on {CPU}" in record.message
-    assert detector(photo("astronaut"))
-
-
-@pytest.mark.parametrize(("has_cuda", "wanted"), [(False, CPU), (True, CUDA)])
-def test_auto_takes_cuda_where_there_is_one(pack, monkeypatch, has_cuda, wanted):
-    tried = offer_cuda_that_fails(monkeypatch)
-    monkeypatch.setattr("torch.cuda.is_available", lambda: has_cuda)
-    InsightFaceDetector(pack)
-    assert tried[0][0] == wanted
-
-
-def test_a_damaged_detector_is_reported_with_every_provider(tmp_path, monkeypatch):
-    (tmp_path / "det_10g.onnx").write_bytes(b"no model")
-    with pytest.raises(UniPortraitError, match=r"det_10g\.onnx cannot be loaded \(.+\)\. Download the pack again\."):
-        InsightFaceDetector(tmp_path, CPU)
-    offer_cuda_that_fails(monkeypatch)
-    with pytest.raises(UniPortraitError, match=r"det_10g\.onnx cannot be loaded \(.+\)\. Download the pack again\."):
-        InsightFaceDetector(tmp_path, CUDA)
-
-
-def offer_cuda_that_fails(monkeypatch) -> list[list[str]]:
-    """As on a machine with a GPU package of onnxruntime and without a driver; returns the providers that are tried."""
-    import insightface.model_zoo
-    import onnxruntime
-
-    tried, get_model = [], insightface.model_zoo.get_model
-
-    def failing(name: str, providers: list[str], **options: object):
-        tried.append(providers)
-        if providers != [CPU]:
-            raise RuntimeError("no driver")
-        return get_model(name, providers=providers, **options)
-
-    monkeypatch.setattr(insightface.model_zoo, "get_model", failing)
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    return tried
-
-
-@pytest.mark.parametrize("package", ["insightface", "onnxruntime"])
-def test_a_missing_package(pack, monkeypatch, package):
-    for name in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(
-        UniPortraitError, match=rf"not installed \(.*{package}.*\)\. Run `pip install insightface"
-    ) as error:
-        InsightFaceDetector(pack)
-    assert "without a detector" in str(error.value)
-
-
-def test_a_folder_without_a_detector(tmp_path):
-    (tmp_path / "w600k_r50.onnx").touch()
-    with pytest.raises(UniPortraitError, match=r"No detection model \(det_\*\.onnx or .*w600k_r50\.onnx\. Unpack"):
-        InsightFaceDetector(tmp_path)
-    with pytest.raises(UniPortraitError, match="holds nothing"):
-        InsightFaceDetector(tmp_path / "missing")
-
-
-@pytest.mark.parametrize("outputs", [1, 6])
-def test_a_model_that_is_no_detector_with_landmarks(tmp_path, outputs):
-    write_model(tmp_path / "det_10g.onnx", outputs)
-    if outputs == 1:
-        with pytest.raises(UniPortraitError, match=r"det_10g\.onnx is not a face detection model\. Choose a pack"):
-            InsightFaceDetector(tmp_path, CPU)
-    else:
-        with pytest.raises(UniPortraitError, match=r"gives no landmarks, .* Choose a pack"):
-            InsightFaceDetector(tmp_path, CPU)(photo("astronaut"))
-
-
-def write_model(path: Path, outputs: int) -> None:
-    """Six outputs make a detector without landmarks: scores and boxes at three strides; one makes something else."""
-    from onnx import TensorProto, helper
-
-    sides = [640 // stride for stride in (8, 16, 32)]
-    shapes = [(2 * side * side, width) for width in (1, 4) for side in sides][:outputs]
-    nodes, constants = [], []
-    for i, shape in enumerate(shapes):
-        constants.append(helper.make_tensor(f"shape_{i}", TensorProto.INT64, [2], shape))
-        nodes.append(helper.make_node("ConstantOfShape", [f"shape_{i}"], [f"output_{i}"]))
-    values = [helper.make_tensor_value_info(f"output_{i}", TensorProto.FLOAT, shape) for i, shape in enumerate(shapes)]
-    image = helper.make_tensor_value_info("input.1", TensorProto.FLOAT, [1, 3, "height", "width"])
-    graph = helper.make_graph(nodes, "constant", [image], values, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path.write_bytes(model.SerializeToString())
+def test_min_confidence_reaches_the_detector(make_detector):
+    blurred = photo("group").copy()
+    blurred[:, 640:] = cv2.GaussianBlur(blurred[:, 640:], None, 18)
+    detector = make_detector()
+    sure, all_of_them = (find_faces(detector, blurred, confidence) for confidence in (0.99, 0.05))
+    assert 0 < len(sure) < len(all_of_them)
+    assert all(one.confidence >= 0.99 for one in sure) and math.isfinite(all_of_them[0].confidence)
