@@ -65,6 +65,7 @@ class FaceBackbone(nn.Module):
         self.body = nn.Sequential(
             *(ResidualUnit(unit, projected=unit.in_channels != unit.out_channels) for unit in units)
         )
+        self.embedding_dim = embedding_dim
         width, size = units[-1].out_channels, self.IMAGE_SIZE >> len(stage_starts)
         self.output_layer = nn.Sequential(
             nn.BatchNorm2d(width),

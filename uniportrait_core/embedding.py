@@ -9,7 +9,6 @@ from einops import rearrange
 from torch import Tensor
 
 from .backbone import FaceBackbone
-from .resampler import FaceIDResampler
 
 CROP_SIZE = 224
 
@@ -33,23 +32,22 @@ def to_crop_size(images: Tensor) -> Tensor:
     return resized.clamp(0, 1).movedim(1, -1)
 
 
-def face_features(backbone: FaceBackbone, crops: Tensor) -> list[Tensor]:
-    """The backbone's stage maps of aligned crops.
+def look_at_faces(backbone: FaceBackbone, crops: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """What the face backbone sees in aligned crops.
 
     Args:
         backbone: on the device of `crops`.
         crops: RGB, (photos, 224, 224, 3), values 0..1.
 
     Returns:
-        One map per stage, (photos, channels, height, width).
+        Embeddings, (photos, 512), not normalised, and one map per stage, (photos, channels, height, width).
     """
     faces = (crops.movedim(-1, 1) - 0.5).div(0.5).clamp(-1, 1)
-    faces = F.interpolate(faces, size=backbone.IMAGE_SIZE, mode="bilinear", align_corners=False)
-    return backbone(faces)[1]
+    return backbone(F.interpolate(faces, size=backbone.IMAGE_SIZE, mode="bilinear", align_corners=False))
 
 
 def resampler_inputs(stages: list[Tensor], clip_features: Tensor) -> tuple[Tensor, Tensor]:
-    """Arrange features of one person's photos for the resampler, all photos one after the other.
+    """Arrange features of photos for the resampler, all photos one after the other.
 
     Args:
         stages: the backbone's maps, each (photos, channels, height, width).
@@ -66,21 +64,19 @@ def resampler_inputs(stages: list[Tensor], clip_features: Tensor) -> tuple[Tenso
     return rearrange(last, "p c h w -> 1 (p h w) c"), rearrange(structure, "p n c -> 1 (p n) c")
 
 
-def identity_tokens(
-    resampler: FaceIDResampler, stages: list[Tensor], clip_features: Tensor, structure_scale: float
-) -> Tensor:
-    """Identity tokens of one person.
-
-    The unconditional tokens, which stand for nobody, are those of one photo whose stage maps are zero and whose CLIP
-    features are those of an all-zero tensor *after* normalisation: the mean colour, not black. They depend on the
-    structure scale alone.
+def unconditional_inputs(backbone: FaceBackbone, mean_colour: Tensor) -> tuple[Tensor, Tensor]:
+    """What the resampler is given for nobody: one photo whose stage maps are zero.
 
     Args:
-        resampler: on the device of the features.
-        stages, clip_features: of all photos of the person, as in `resampler_inputs`.
-        structure_scale: weight of the structure branch, 0..1.
+        backbone: of whose maps there are the shapes.
+        mean_colour: CLIP's features of an all-zero tensor *after* normalisation, (1, 256, clip_dim).
 
     Returns:
-        (tokens, dim).
+        As `resampler_inputs`.
     """
-    return resampler(*resampler_inputs(stages, clip_features), structure_scale)[0]
+    sides = (backbone.IMAGE_SIZE >> depth for depth in range(1, len(backbone.stage_channels) + 1))
+    stages = [
+        mean_colour.new_zeros(1, channels, side, side)
+        for channels, side in zip(backbone.stage_channels, sides, strict=True)
+    ]
+    return resampler_inputs(stages, mean_colour)

@@ -3,13 +3,25 @@
 Paper section 3.2; `resampler.py` of the published code, whose parameter names are kept.
 """
 
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .parts import attend_in_parts
+
 HEAD_DIM = 64  # the one size that the weights do not show
 DROPPED_LOGIT = -100.0  # what the published code adds to the logits of dropped tokens
+
+
+class Features(NamedTuple):
+    """Features of photos at the resampler's width, (batch, 49 · photos, dim) and (batch, 256 · photos, dim)."""
+
+    intrinsic: Tensor
+    structure: Tensor
 
 
 class PerceiverAttention(nn.Module):
@@ -24,26 +36,31 @@ class PerceiverAttention(nn.Module):
         self.to_kv = nn.Linear(dim, inner_dim * 2, bias=False)
         self.to_out = nn.Linear(inner_dim, dim, bias=False)
 
-    def forward(self, features: Tensor, queries: Tensor, bias: Tensor | None = None) -> Tensor:
+    def forward(self, features: Sequence[Tensor], queries: Tensor, biases: Sequence[Tensor | None]) -> Tensor:
         """
         Args:
-            features: (batch, features, dim).
+            features: in parts, each (batch, features, dim); moved to the device of `queries` one by one.
             queries: (batch, tokens, dim).
-            bias: added to the logits of the features, (batch, features); queries get none.
+            biases: per part, added to the logits of its features, (batch, features), or None; queries get none.
 
         Returns:
             (batch, tokens, dim).
         """
         queries = self.norm2(queries)
-        keys_values = self.to_kv(torch.cat((self.norm1(features), queries), dim=1))
-        q, k, v = (
-            rearrange(t, "b n (h d) -> b h n d", h=self.heads)
-            for t in (self.to_q(queries), *keys_values.chunk(2, dim=-1))
+        read = (
+            (*self._keys_values(self.norm1(part.to(queries.device))), None if bias is None else bias[:, None, None])
+            for part, bias in zip(features, biases, strict=True)
         )
-        if bias is not None:
-            bias = F.pad(bias, (0, queries.shape[1]))[:, None, None, :]
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        parts = chain(read, [(*self._keys_values(queries), None)])
+        attended = attend_in_parts(self._split_heads(self.to_q(queries)), parts)
         return self.to_out(rearrange(attended, "b h n d -> b n (h d)"))
+
+    def _keys_values(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        key, value = self.to_kv(tokens).chunk(2, dim=-1)
+        return self._split_heads(key), self._split_heads(value)
+
+    def _split_heads(self, tokens: Tensor) -> Tensor:
+        return rearrange(tokens, "b n (h d) -> b h n d", h=self.heads)
 
 
 def _mlp(in_dim: int, inner_dim: int, out_dim: int) -> nn.Sequential:
@@ -120,24 +137,35 @@ class FaceIDResampler(nn.Module):
         model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
         return model.eval().requires_grad_(False)
 
-    def forward(
-        self, intrinsic: Tensor, structure: Tensor, structure_scale: float, structure_mask: Tensor | None = None
-    ) -> Tensor:
-        """
+    def project(self, intrinsic: Tensor, structure: Tensor) -> Features:
+        """Bring features to the resampler's width, photo by photo or all at once.
+
         Args:
             intrinsic: intrinsic ID features, (batch, 49 · photos, intrinsic_dim).
             structure: face structure features, (batch, 256 · photos, structure_dim).
+        """
+        return Features(self.proj_id(intrinsic), self.proj_clip(structure))
+
+    def forward(
+        self, features: Sequence[Features], structure_scale: float, structure_masks: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Identity tokens from the features of all photos of a person.
+
+        Args:
+            features: in parts, of one photo or several each, on any device: one part at a time is brought to the
+                resampler's.
             structure_scale: weight of the structure branch, 0 (none of it) to 1.
-            structure_mask: 1 keeps a structure feature, 0 drops it, (batch, 256 · photos); None keeps all.
+            structure_masks: per part, 1 keeps a structure feature, 0 drops it, (batch, 256 · photos); None keeps all.
 
         Returns:
             Identity tokens, (batch, tokens, output_dim).
         """
-        bias = None if structure_mask is None else (1 - structure_mask.to(structure.dtype)) * DROPPED_LOGIT
-        intrinsic, structure = self.proj_id(intrinsic), self.proj_clip(structure)
-        queries = self.latents.expand(len(intrinsic), -1, -1)
+        intrinsic, structure = zip(*features, strict=True)
+        none = [None] * len(features)
+        biases = none if structure_masks is None else [(1 - mask) * DROPPED_LOGIT for mask in structure_masks]
+        queries = self.latents.expand(len(intrinsic[0]), -1, -1)
         for read_intrinsic, read_structure, feed_forward in self.layers:
-            queries = read_intrinsic(intrinsic, queries) + queries
-            queries = structure_scale * read_structure(structure, queries, bias) + queries
+            queries = read_intrinsic(intrinsic, queries, none) + queries
+            queries = structure_scale * read_structure(structure, queries, biases) + queries
             queries = feed_forward(queries) + queries
         return self.norm_out(self.proj_out(queries))
