@@ -1,33 +1,45 @@
-"""Identities as files: safetensors with `id{i}.cond` and `id{i}.uncond` per person, written whole or not at all."""
+"""Identities as files: safetensors, written whole or not at all.
+
+Person i has `id{i}.cond` and `id{i}.uncond`, (tokens, dim), and whatever else is known of the person, as
+`id{i}.embedding`, `id{i}.thumbnail`, `id{i}.mask` and `id{i}.weight` (`identity.Identity`). A reader needs only the
+first two.
+"""
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from .errors import UniPortraitError
 from .identity import FaceID, Identity
 
 FORMAT = "uniportrait-face-id"
 VERSION = "1"
-HALVES = ("cond", "uncond")
+REQUIRED = ("cond", "uncond")
+# Number of axes and type of everything that is kept of a person.
+PARTS = {
+    "cond": (2, torch.float32),
+    "uncond": (2, torch.float32),
+    "embedding": (1, torch.float32),
+    "thumbnail": (3, torch.uint8),
+    "mask": (2, torch.float32),
+    "weight": (0, torch.float64),
+}
 
 
 def save_face_id(path: Path, face_id: FaceID) -> None:
-    """Write people to `path` in float32. A file already there stays as it was unless all is written.
+    """Write people to `path`. A file already there stays as it was unless all is written.
 
     Raises:
         UniPortraitError: the file cannot be written; nothing is left behind.
     """
-    tensors = {}
-    for i, identity in enumerate(face_id):
-        for half in HALVES:
-            # Copies: people of one structure scale share their unconditional tokens; safetensors refuses shared memory.
-            tokens = getattr(identity, half).float().clone(memory_format=torch.contiguous_format)
-            tensors[f"id{i}.{half}"] = tokens
+    tensors = {f"id{i}.{part}": value for i, person in enumerate(face_id) for part, value in _tensors(person)}
     content = save(tensors, metadata={"format": FORMAT, "version": VERSION, "count": str(len(face_id))})
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -44,32 +56,51 @@ def save_face_id(path: Path, face_id: FaceID) -> None:
 
 
 def load_face_id(path: Path) -> FaceID:
-    """Read people from an identity file of version 1; tensors other than the tokens may be in it.
+    """Read people from an identity file of version 1; tensors of other names may be in it.
 
     Raises:
-        UniPortraitError: not an identity file, of a later version, damaged, or with tokens that do not match.
+        UniPortraitError: not an identity file, of a later version, damaged, or with tensors that do not match.
     """
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             _check_metadata(path, metadata)
-            # Copies: the tensors that safetensors gives are windows on the file, which would have to stay as it is.
-            people = tuple(
-                Identity(**{half: file.get_tensor(f"id{i}.{half}").to(torch.float32, copy=True) for half in HALVES})
-                for i in range(int(metadata["count"]))
-            )
+            people = tuple(_read_person(file, i) for i in range(int(metadata["count"])))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UniPortraitError(
             f"{path.name} is not a readable face identity ({error}). Save it again with Save Face ID."
         ) from error
-    shapes = {tuple(t.shape) for person in people for t in (person.cond, person.uncond)}
-    finite = all(torch.isfinite(t).all() for person in people for t in (person.cond, person.uncond))
-    if len(shapes) != 1 or len(shapes.pop()) != 2 or not finite:
+    shapes = {tuple(tokens.shape) for person in people for tokens in (person.cond, person.uncond)}
+    if len(shapes) != 1:
         raise UniPortraitError(
-            f"{path.name} does not hold one (tokens, dim) tensor of finite numbers per person and half. "
+            f"{path.name} holds tokens of shapes {sorted(shapes)}, needed is one shape (tokens, dim) for all people. "
             "Save it again with Save Face ID."
         )
     return people
+
+
+def _tensors(person: Identity) -> Iterator[tuple[str, Tensor]]:
+    for part, (_, dtype) in PARTS.items():
+        if (value := getattr(person, part)) is not None:
+            # Copies: people of one structure scale share their unconditional tokens; safetensors refuses shared memory.
+            yield part, torch.as_tensor(value, dtype=dtype).clone(memory_format=torch.contiguous_format)
+
+
+def _read_person(file: Any, i: int) -> Identity:
+    present = set(file.keys())
+    wanted = (part for part in PARTS if part in REQUIRED or f"id{i}.{part}" in present)
+    parts = {part: _read(file, f"id{i}.{part}", *PARTS[part]) for part in wanted}
+    if "weight" in parts:
+        parts["weight"] = parts["weight"].item()
+    return Identity(**parts)
+
+
+def _read(file: Any, key: str, axes: int, dtype: torch.dtype) -> Tensor:
+    # A copy: what safetensors gives is a window on the file, which would have to stay as it is.
+    tensor = file.get_tensor(key).to(dtype, copy=True)
+    if tensor.ndim != axes or not tensor.isfinite().all():
+        raise ValueError(f"{key} is of shape {tuple(tensor.shape)}, needed are finite numbers in {axes} axes")
+    return tensor
 
 
 def _check_metadata(path: Path, metadata: dict[str, str]) -> None:

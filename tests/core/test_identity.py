@@ -1,13 +1,14 @@
-"""People and mixtures of people."""
+"""People, mixtures of people, and people with settings of their own."""
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 import torch
 
 import recipe
 from uniportrait_core.errors import UniPortraitError
-from uniportrait_core.identity import Identity, mix
+from uniportrait_core.identity import Identity, adjust, mean_embedding, mix
 
 
 def person(name: str, tokens: int = 5) -> Identity:
@@ -54,3 +55,50 @@ def test_people_of_different_weights_cannot_be_mixed():
 def test_a_person_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         person("a").cond = torch.zeros(5, 6)
+
+
+def test_mixing_blends_embeddings_and_keeps_all_else_of_the_master():
+    a = replace(person("a"), embedding=unit("a"), mask=torch.ones(2, 2), weight=0.5, thumbnail=torch.zeros(2, 2, 3))
+    b = replace(person("b"), embedding=unit("b"), mask=torch.zeros(2, 2), weight=2.0)
+    mixed = mix(a, b, 0.3)
+    wanted = 0.7 * unit("a") + 0.3 * unit("b")
+    assert torch.allclose(mixed.embedding, wanted / wanted.norm())
+    assert mixed.mask is a.mask and mixed.weight == 0.5 and mixed.thumbnail is a.thumbnail
+    assert torch.allclose(mix(a, b, 0.0).embedding, unit("a")) and torch.allclose(mix(a, b, 1.0).embedding, unit("b"))
+
+
+def test_mixing_with_somebody_without_embedding_gives_none():
+    known, unknown = replace(person("a"), embedding=unit("a")), person("b")
+    assert mix(known, unknown, 0.3).embedding is None and mix(unknown, known, 0.3).embedding is None
+
+
+def test_the_embedding_of_several_photos_is_the_mean_of_directions():
+    one, other = unit("a"), unit("b")
+    found = mean_embedding(torch.stack((3 * one, 0.1 * other)))
+    assert torch.allclose(found, (one + other) / (one + other).norm())
+    assert torch.allclose(mean_embedding(5 * one[None]), one)
+
+
+def unit(name: str) -> torch.Tensor:
+    return torch.nn.functional.normalize(recipe.noise(f"{name}.embedding", (8,)), dim=0)
+
+
+def test_adjusting_sets_weight_and_masks():
+    face_id, masks = (person("a"), person("b")), [torch.ones(2, 2), torch.zeros(3, 3)]
+    adjusted = adjust(face_id, 0.5, masks)
+    assert [one.weight for one in adjusted] == [0.5, 0.5]
+    assert all(one.mask is mask for one, mask in zip(adjusted, masks, strict=True))
+    assert all(one.cond is other.cond for one, other in zip(adjusted, face_id, strict=True))
+    assert all(one.mask is None and one.weight == 1 for one in face_id)
+
+
+def test_adjusting_without_masks_keeps_those_there_are():
+    (masked,) = adjust((person("a"),), 1.0, [torch.ones(2, 2)])
+    (again,) = adjust((masked,), 0.3)
+    assert again.mask is masked.mask and again.weight == 0.3
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_as_many_masks_as_people_are_needed(count):
+    with pytest.raises(UniPortraitError, match=rf"There are {count} masks for 2 people.*Combine Face IDs"):
+        adjust((person("a"), person("b")), 1.0, [torch.ones(2, 2)] * count)
