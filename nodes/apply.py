@@ -88,7 +88,8 @@ class IDRouterApply(io.ComfyNode):
         if id_scale and start_percent < end_percent:
             routers = uniportrait.router.layers if several else None
             layers = prepare(uniportrait.faceid.layers, routers, face_id, id_scale)
-            add_tap(patched, IDTap(layers, _sigmas(model, start_percent, end_percent)))
+            masks = [person.mask for person in face_id]
+            add_tap(patched, IDTap(layers, masks, _sigmas(model, start_percent, end_percent)))
         return io.NodeOutput(patched)
 
 

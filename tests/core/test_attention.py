@@ -1,6 +1,7 @@
 """ID attention and ID routing against N separate attentions and the router as the paper writes it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import recipe
 from uniportrait_core.adapter import IDLayer, RouterLayer
 from uniportrait_core.attention import COND, UNCOND, IDAttention, prepare
 from uniportrait_core.identity import FaceID, Identity
+from uniportrait_core.regions import region_shares
 from uniportrait_core.routing import fold, person_keys, route
 
 TOKENS, DIM, CHANNELS, HEADS, SPOTS = 5, 24, 32, 8, 48
@@ -47,9 +49,11 @@ def inputs(rows: int) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(recipe.noise(f"{name}{rows}", (rows, SPOTS, CHANNELS)) for name in ("hidden", "x", "query"))
 
 
-def attend(face_id: FaceID, rows: int, kinds: Sequence[int], id_scale: float = 0.7) -> Tensor:
+def attend(
+    face_id: FaceID, rows: int, kinds: Sequence[int], id_scale: float = 0.7, shares: Tensor | None = None
+) -> Tensor:
     (layer,) = prepare([id_layer()], [router_layer()], face_id, id_scale)
-    return layer(*inputs(rows), HEADS, kinds)
+    return layer(*inputs(rows), HEADS, kinds, shares)
 
 
 def reference_logits(x: Tensor, tokens: Tensor) -> Tensor:
@@ -78,13 +82,18 @@ def reference_routes(x: Tensor, tokens: Tensor) -> Tensor:
     return F.one_hot(logits.argmax(-1), len(tokens)).double()
 
 
-def reference(face_id: FaceID, rows: int, kinds: Sequence[int], id_scale: float) -> Tensor:
-    """`hidden + id_scale · Σ_n r_n · Attn(q, K_n, V_n)` row by row in float64."""
+def reference(
+    face_id: FaceID, rows: int, kinds: Sequence[int], id_scale: float, shares: Tensor | None = None
+) -> Tensor:
+    """`hidden + id_scale · Σ_n w_n · r_n · Attn(q, K_n, V_n)` row by row in float64.
+
+    `shares` (people, spots) are the r_n of people with a mask; the others divide theirs by the router's choice.
+    """
     layer, total = id_layer(), []
     for row, (hidden, x, query) in enumerate(zip(*(t.double() for t in inputs(rows)), strict=True)):
         half = "cond" if kinds[row * len(kinds) // rows] == COND else "uncond"
         tokens = torch.stack([getattr(person, half) for person in face_id]).double()
-        routes = reference_routes(x, tokens)
+        routes = reference_routes(x, tokens) if shares is None else divided(shares, x, tokens, face_id)
         for n, person in enumerate(tokens):
             q, k, v = (
                 t.reshape(len(t), HEADS, -1).transpose(0, 1)
@@ -92,9 +101,19 @@ def reference(face_id: FaceID, rows: int, kinds: Sequence[int], id_scale: float)
             )
             scores = (q @ k.transpose(1, 2)) / (CHANNELS / HEADS) ** 0.5
             attended = (scores.softmax(-1) @ v).transpose(0, 1).reshape(SPOTS, CHANNELS)
-            hidden = hidden + id_scale * routes[:, n, None] * attended
+            hidden = hidden + id_scale * face_id[n].weight * routes[:, n, None] * attended
         total.append(hidden)
     return torch.stack(total)
+
+
+def divided(shares: Tensor, x: Tensor, tokens: Tensor, face_id: FaceID) -> Tensor:
+    """Shares, (spots, people); people without a mask have them only where the router chooses them among themselves."""
+    routes, free = shares.double().T.clone(), [i for i, person in enumerate(face_id) if person.mask is None]
+    if free and bool((tokens[free] == tokens[free[:1]]).all()):
+        routes[:, free] /= len(free)  # nothing to choose by
+    elif free:
+        routes[:, free] *= reference_routes(x, tokens[free])
+    return routes
 
 
 @pytest.mark.parametrize("shared_uncond", [False, True], ids=["own uncond", "shared uncond"])
@@ -170,9 +189,69 @@ def test_one_person_needs_no_router():
 def test_shared_unconditional_tokens_are_attended_once_and_not_routed():
     (layer,) = prepare([id_layer()], [router_layer()], people(3, shared_uncond=True), 0.7)
     cond, uncond = layer.halves[COND], layer.halves[UNCOND]
-    assert cond.key.shape == cond.value.shape == (1, 3 * TOKENS, CHANNELS)
+    assert cond.key.shape == cond.value.shape == (3, TOKENS, CHANNELS)
     assert uncond.key.shape == uncond.value.shape == (1, TOKENS, CHANNELS)
     assert cond.folded is not None and uncond.folded is None
+
+
+# Weights and masks of people
+
+
+def with_weights(face_id: FaceID, *weights: float) -> FaceID:
+    return tuple(replace(person, weight=weight) for person, weight in zip(face_id, weights, strict=True))
+
+
+def with_masks(face_id: FaceID, masked: Sequence[int]) -> tuple[FaceID, Tensor]:
+    """People some of whom have a mask, and shares as `region_shares` makes them."""
+    masks = recipe.noise("masks", (len(face_id), 6, 8)).abs().clamp(0, 1)
+    people = tuple(replace(person, mask=masks[i] if i in masked else None) for i, person in enumerate(face_id))
+    return people, region_shares([person.mask for person in people], (6, 8))
+
+
+@pytest.mark.parametrize("shared_uncond", [False, True], ids=["own uncond", "shared uncond"])
+@pytest.mark.parametrize("masked", [(0,), (0, 1), (1, 3), (0, 1, 2), (0, 1, 2, 3)], ids=str)
+@pytest.mark.parametrize("weights", [(1, 1, 1, 1), (0.5, 1.5, 1, 0)], ids=str)
+def test_masks_and_weights_equal_separate_attentions(masked, weights, shared_uncond):
+    face_id, shares = with_masks(with_weights(people(4, shared_uncond), *weights), masked)
+    kinds = [UNCOND, COND]
+    wanted = reference(face_id, 2, kinds, 0.7, shares)
+    assert recipe.relative_error(attend(face_id, 2, kinds, shares=shares), wanted) <= 1e-5
+    assert recipe.relative_error(attend(face_id, 2, kinds), wanted) > 1e-3  # masks matter
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_weights_multiply_id_scale(count):
+    face_id = people(count)
+    one = with_weights(face_id, *[2.0] * count)
+    assert recipe.relative_error(attend(one, 2, [UNCOND, COND], 0.35), attend(face_id, 2, [UNCOND, COND])) <= 1e-6
+    own = with_weights(face_id, *(0.25 * (n + 1) for n in range(count)))
+    wanted = reference(own, 2, [UNCOND, COND], 0.7)
+    assert recipe.relative_error(attend(own, 2, [UNCOND, COND]), wanted) <= 1e-5
+
+
+def test_where_nobody_can_be_told_apart_the_mean_weight_counts_whatever_the_order():
+    """The router has nothing to choose by among people who share their unconditional tokens."""
+    face_id = with_weights(people(3, shared_uncond=True), 0.0, 0.5, 1.0)
+    mean = with_weights(face_id, 0.5, 0.5, 0.5)
+    for order in (face_id, face_id[::-1]):
+        assert recipe.relative_error(attend(order, 2, [UNCOND]), attend(mean, 2, [UNCOND])) <= 1e-6
+
+
+@pytest.mark.parametrize("masked", [(0, 1), (0,)], ids=str)
+def test_masks_for_all_but_one_need_no_router(masked):
+    face_id, shares = with_masks(people(2), masked)
+    (layer,) = prepare([id_layer()], None, face_id, 0.7)
+    assert layer.query_in is None
+    wanted = reference(face_id, 2, [UNCOND, COND], 0.7, shares)
+    assert recipe.relative_error(layer(*inputs(2), HEADS, [UNCOND, COND], shares), wanted) <= 1e-5
+
+
+def test_an_all_one_mask_of_the_only_person_equals_none():
+    (person,) = people(1)
+    face_id = (replace(person, mask=torch.ones(6, 8)),)
+    shares = region_shares([face_id[0].mask], (6, 8))
+    found = attend(face_id, 2, [UNCOND, COND], shares=shares)
+    assert recipe.relative_error(found, attend((person,), 2, [UNCOND, COND])) <= 1e-6
 
 
 def test_id_scale_0_changes_nothing():

@@ -89,7 +89,9 @@ def test_flops_at_real_size(core, pack, people, percent):
     unet = model.diffusion_model.to("meta")
     plain = count(unet, {})
     options = {}
-    tap = importlib.import_module(f"{pack.__name__}.nodes.tap").IDTap(real_size_layers(core, people), None)
+    tap = importlib.import_module(f"{pack.__name__}.nodes.tap").IDTap(
+        real_size_layers(core, people), [None] * people, None
+    )
     add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "uniportrait", tap, options)
     assert 0 < 100 * (count(unet, options) / plain - 1) <= percent
 
