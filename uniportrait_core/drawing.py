@@ -1,0 +1,57 @@
+"""Faces drawn on the photo that they were found in."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .faces import Face
+
+# Told apart by most colour-blind people (Okabe and Ito), as RGB.
+COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
+INK = (20, 20, 20)
+REFERENCE = 640  # a picture whose shorter side is this long has lines of 2 pixels
+
+
+def draw_faces(photo: np.ndarray, faces: Sequence[Face], labels: Sequence[str], colours: Sequence[int]) -> np.ndarray:
+    """A copy of the photo with box, landmarks and label of every face.
+
+    Args:
+        photo: RGB, (height, width, 3), uint8.
+        faces: in pixels of the photo.
+        labels: one per face, in ASCII.
+        colours: one per face, a number of any size.
+
+    Returns:
+        (height, width, 3), uint8.
+    """
+    import cv2
+
+    picture = np.ascontiguousarray(photo).copy()
+    scale = max(min(photo.shape[:2]) / REFERENCE, 0.5)
+    line = max(round(2 * scale), 1)
+    for face, label, number in zip(faces, labels, colours, strict=True):
+        colour = COLOURS[number % len(COLOURS)]
+        left, top, right, bottom = (int(side) for side in face.box.round())
+        cv2.rectangle(picture, (left, top), (right, bottom), colour, line)
+        for x, y in face.landmarks.round().astype(int).tolist():
+            cv2.circle(picture, (x, y), line + 1, colour, -1, cv2.LINE_AA)
+            cv2.circle(picture, (x, y), line + 1, INK, 1, cv2.LINE_AA)
+        _draw_label(picture, label, (left, top), scale, line, colour)
+    return picture
+
+
+def _draw_label(
+    picture: np.ndarray, label: str, corner: tuple[int, int], scale: float, line: int, colour: tuple[int, int, int]
+) -> None:
+    """On a plate above the box, or below its upper edge where there is no room above."""
+    import cv2
+
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale
+    (width, height), _ = cv2.getTextSize(label, font, size, line)
+    gap = 2 * line
+    left = min(max(corner[0], 0), max(picture.shape[1] - width - 2 * gap, 0))
+    needed = height + 2 * gap
+    bottom = corner[1] if corner[1] >= needed else max(corner[1], 0) + needed
+    plate = (left, bottom - needed), (left + width + 2 * gap, bottom)
+    cv2.rectangle(picture, *plate, colour, -1)
+    cv2.putText(picture, label, (left + gap, bottom - gap), font, size, INK, max(line // 2, 1), cv2.LINE_AA)
