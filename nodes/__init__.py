@@ -5,9 +5,12 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import IDRouterApply
 from .detect import UniPortraitFaceDetector
 from .encode import FaceIDEncode
+from .faces import UniPortraitDetectFaces
 from .folders import register_folders
 from .identity import MultiIDConditioning, UniPortraitLoadFaceID, UniPortraitSaveFaceID
 from .load import LoadUniPortrait
+from .mix import UniPortraitAdjustFaceID, UniPortraitMixFaceID
+from .similarity import UniPortraitFaceSimilarity
 
 
 class UniPortraitExtension(ComfyExtension):
@@ -18,6 +21,10 @@ class UniPortraitExtension(ComfyExtension):
             MultiIDConditioning,
             IDRouterApply,
             UniPortraitFaceDetector,
+            UniPortraitDetectFaces,
+            UniPortraitMixFaceID,
+            UniPortraitAdjustFaceID,
+            UniPortraitFaceSimilarity,
             UniPortraitSaveFaceID,
             UniPortraitLoadFaceID,
         ]

@@ -9,6 +9,7 @@ from ..uniportrait_core.errors import UniPortraitError
 WEIGHTS = "uniportrait"
 FACES = "uniportrait_faces"
 INSIGHTFACE = "insightface"
+FACE_DETECTION = "face_detection"
 FACE_EXTENSIONS = {".safetensors", ".sft"}
 
 
@@ -18,7 +19,9 @@ def register_folders() -> None:
     _register(WEIGHTS, models / WEIGHTS, folder_paths.supported_pt_extensions)
     _register(FACES, models / FACES, FACE_EXTENSIONS)
     _register(FACES, faces_output_folder(), FACE_EXTENSIONS)
-    _register(INSIGHTFACE, models / INSIGHTFACE, set())  # shared with other packs, whose listing stays as it is
+    # These two are shared with other packs, whose listing stays as it is.
+    _register(INSIGHTFACE, models / INSIGHTFACE, set())
+    _register(FACE_DETECTION, models / FACE_DETECTION, {".onnx"})
 
 
 def faces_output_folder() -> Path:

@@ -1,10 +1,11 @@
 """Joining, saving and loading people."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import folder_paths
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..uniportrait_core.errors import UniPortraitError
 from ..uniportrait_core.identity import FaceID as People
@@ -73,6 +74,12 @@ class UniPortraitSaveFaceID(io.ComfyNode):
                     tooltip="Beginning of the file name; a number follows, so nothing is overwritten. name/name makes "
                     "a subfolder.",
                 ),
+                io.Boolean.Input(
+                    "thumbnail",
+                    default=True,
+                    optional=True,
+                    tooltip="Keep a small picture of each face in the file, which Load Face ID shows.",
+                ),
             ],
             outputs=[],
             is_output_node=True,
@@ -80,12 +87,14 @@ class UniPortraitSaveFaceID(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, face_id: People, filename_prefix: str) -> io.NodeOutput:
+    def execute(cls, face_id: People, filename_prefix: str, thumbnail: bool = True) -> io.NodeOutput:
         stem = save_stem(filename_prefix)
+        if not thumbnail:
+            face_id = tuple(replace(person, thumbnail=None) for person in face_id)
         folder, name, counter, *_ = folder_paths.get_save_image_path(stem.name, str(stem.parent))
         path = stem.parent / f"{name}_{counter:05}_.safetensors"
         save_face_id(path, face_id)
-        return io.NodeOutput(ui={"text": [f"Saved {len(face_id)} people to {path.name}"]})
+        return io.NodeOutput(ui={**_portraits(face_id), "text": [f"Saved {len(face_id)} people to {path.name}"]})
 
 
 class UniPortraitLoadFaceID(io.ComfyNode):
@@ -111,10 +120,17 @@ class UniPortraitLoadFaceID(io.ComfyNode):
 
     @classmethod
     def execute(cls, face_id_file: str) -> io.NodeOutput:
-        return io.NodeOutput(load_face_id(model_file(FACES, face_id_file, "face_id_file")))
+        face_id = load_face_id(model_file(FACES, face_id_file, "face_id_file"))
+        return io.NodeOutput(face_id, ui=_portraits(face_id))
 
     @classmethod
     def fingerprint_inputs(cls, face_id_file: str) -> str:
         """The file's content decides whether the node runs again."""
         path = folder_paths.get_full_path(FACES, face_id_file)
         return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else face_id_file
+
+
+def _portraits(face_id: People) -> dict[str, list]:
+    """The people whose face is kept, for the front end to show under a node."""
+    thumbnails = [person.thumbnail.float() / 255 for person in face_id if person.thumbnail is not None]
+    return ui.PreviewImage(thumbnails).as_dict() if thumbnails else {}

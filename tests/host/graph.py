@@ -54,6 +54,16 @@ class Take:
         return {}
 
 
+class TakeList(Take):
+    """Hands a list, whose items other nodes would run for one by one, to the test."""
+
+    INPUT_IS_LIST = True
+
+    def run(self, name: list[str], value: list):
+        TAKEN[name[0]] = value
+        return {}
+
+
 class GraphError(Exception):
     """A graph did not run; the message is what a user would see."""
 
@@ -79,8 +89,9 @@ class Graph:
     """A prompt under construction: `graph.add("Node", input=value)` gives the node's first output."""
 
     def __init__(self):
-        nodes.NODE_CLASS_MAPPINGS.update(TestGive=Give, TestTake=Take)
+        nodes.NODE_CLASS_MAPPINGS.update(TestGive=Give, TestTake=Take, TestTakeList=TakeList)
         self.prompt: dict[str, dict] = {}
+        self.shown: dict[str, dict] = {}
 
     def add(self, class_type: str, **inputs: object) -> list:
         node_id = str(len(self.prompt) + 1)
@@ -95,8 +106,15 @@ class Graph:
     def take(self, link: list, name: str = "value") -> None:
         self.add("TestTake", name=name, value=link)
 
+    def take_list(self, link: list, name: str = "value") -> None:
+        self.add("TestTakeList", name=name, value=link)
+
     def run(self) -> dict[str, object]:
-        """Validate and execute; returns what `take` nodes took. Raises GraphError."""
+        """Validate and execute; returns what `take` nodes took, and leaves in `shown` what nodes show under themselves.
+
+        Raises:
+            GraphError: the prompt was refused, or a node failed.
+        """
         prompt_id = f"test-{next(_run_number)}"
         valid, error, outputs, node_errors = asyncio.run(execution.validate_prompt(prompt_id, self.prompt, None))
         if not valid:
@@ -107,6 +125,7 @@ class Graph:
         for event, data in executor.status_messages:
             if event in ("execution_error", "execution_interrupted"):
                 raise GraphError(data.get("exception_message", event).strip())
+        self.shown = executor.history_result["outputs"]
         return dict(TAKEN)
 
 

@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 import recipe
 import small
 from graph import Graph, GraphError, run_node
-from standins.detector import photo, write_detector
 
 
 @pytest.fixture(scope="module")
@@ -191,43 +190,6 @@ def test_images(uniportrait, shape, found):
             image=torch.rand(shape),
             structure_scale=0.1,
         )
-
-
-@pytest.fixture(scope="module")
-def detector(base, pack):
-    pack_folder = base / "models" / "insightface" / "models" / "buffalo_l"
-    pack_folder.mkdir(parents=True, exist_ok=True)
-    write_detector(pack_folder / "det_10g.onnx")
-    return run_node("UniPortraitFaceDetector", backend="insightface", model="buffalo_l", provider="auto")
-
-
-def encode(uniportrait, detector, image):
-    graph = Graph()
-    encoded = graph.add(
-        "FaceIDEncode",
-        uniportrait=graph.give(uniportrait),
-        clip_vision=graph.give(small.clip_vision(recipe.clip_config())),
-        image=graph.give(image),
-        structure_scale=0.1,
-        detector=graph.give(detector),
-    )
-    graph.take(encoded, "face_id")
-    graph.take([encoded[0], 1], "crops")
-    return graph.run()
-
-
-def test_photo_without_a_face(uniportrait, detector):
-    astronaut = torch.from_numpy(photo("astronaut")).float() / 255
-    crops = encode(uniportrait, detector, astronaut[None])["crops"]
-    assert crops.shape == (1, 224, 224, 3)
-    photos = torch.stack([astronaut, torch.full_like(astronaut, 0.5)])
-    with pytest.raises(GraphError, match=r"No face found in photo 2 of 2 \(512×512\)\. Use a photo"):
-        encode(uniportrait, detector, photos)
-
-
-def test_detector_pack_that_is_not_there(base, pack):
-    with pytest.raises(GraphError, match="'antelopev2' was not found in .*insightface.*models|not in list"):
-        run_node("UniPortraitFaceDetector", backend="insightface", model="antelopev2", provider="auto")
 
 
 def test_five_people_in_four_slots(core):

@@ -5,7 +5,7 @@ import torch
 
 import recipe
 import small
-from graph import Graph
+from graph import Graph, run_node
 
 CASES = recipe.cases()
 
@@ -14,7 +14,7 @@ def load_uniportrait(graph, router=small.ROUTER):
     return graph.add("LoadUniPortrait", faceid=small.FACEID, router=router, face_backbone=small.BACKBONE)
 
 
-@pytest.mark.parametrize("name", ["base", "single", "multi2", "multi3"])
+@pytest.mark.parametrize("name", ["base", "single", "multi2", "multi3", "masked"])
 def test_unet(small_weights, unet, base, core, name):
     case = CASES[f"unet.{name}"]
     people, rows = case["ids"], case["rows"]
@@ -25,6 +25,9 @@ def test_unet(small_weights, unet, base, core, name):
         save_people(core, base / "models" / "uniportrait_faces" / f"{name}.safetensors", name, rows, people)
         graph = Graph()
         face_id = graph.add("UniPortraitLoadFaceID", face_id_file=f"{name}.safetensors")
+        if case["mask"]:
+            mask = graph.give(recipe.golden("unet_small")[f"{name}.mask"][0])
+            face_id = graph.add("UniPortraitAdjustFaceID", face_id=face_id, weight=1.0, mask=mask)
         graph.take(
             graph.add(
                 "IDRouterApply",
@@ -50,7 +53,7 @@ def save_people(core, path, name, rows, people):
 
 
 @pytest.mark.parametrize("name", ["one", "two_refs"])
-def test_encode(small_weights, core, name):
+def test_encode(small_weights, name):
     case = CASES[f"encode.{name}"]
     (person,) = encode(case["crops"], case["structure_scale"])
     wanted = recipe.golden("encode_small")
@@ -58,11 +61,11 @@ def test_encode(small_weights, core, name):
     assert recipe.relative_error(person.uncond, wanted[f"{name}.uncond"][0]) <= 1e-5
 
 
-def test_mix(small_weights, core):
-    (master,), (other,) = encode([0], 0.1), encode([1], 0.1)
-    mixed = core("identity").mix(master, other, 0.3)
+def test_mix(small_weights):
+    master, other = encode([0], 0.1), encode([1], 0.1)
+    (mixed,) = run_node("UniPortraitMixFaceID", face_id_a=master, face_id_b=other, weight_b=0.3)
     assert recipe.relative_error(mixed.cond, recipe.golden("encode_small")["mix0.3"][0]) <= 1e-5
-    assert torch.equal(mixed.uncond, master.uncond)
+    assert torch.equal(mixed.uncond, master[0].uncond)
 
 
 def encode(crops, structure_scale):

@@ -12,6 +12,10 @@ NODES = {
     "MultiIDConditioning",
     "IDRouterApply",
     "UniPortraitFaceDetector",
+    "UniPortraitDetectFaces",
+    "UniPortraitMixFaceID",
+    "UniPortraitAdjustFaceID",
+    "UniPortraitFaceSimilarity",
     "UniPortraitSaveFaceID",
     "UniPortraitLoadFaceID",
 }

@@ -1,0 +1,80 @@
+"""UniPortraitDetectFaces: all faces of a photo, drawn on it and as crops."""
+
+import comfy.utils
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..uniportrait_core.alignment import align
+from ..uniportrait_core.drawing import draw_faces
+from ..uniportrait_core.embedding import CROP_SIZE
+from ..uniportrait_core.errors import UniPortraitError
+from ..uniportrait_core.faces import MIN_CONFIDENCE, ORDERS, find_faces, order_faces
+from ..uniportrait_core.faces import Detector as FindFaces
+from .photos import check_photos, to_image, to_pixels
+from .sockets import CATEGORY, Detector, aliases
+
+
+class UniPortraitDetectFaces(io.ComfyNode):
+    """Show every face of a photo, and hand each out as an aligned crop."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniPortraitDetectFaces",
+            display_name="Detect Faces",
+            category=CATEGORY,
+            description="Finds all faces of a photo, draws them with their numbers, and gives each as an aligned crop: "
+            "a group photo becomes several people.",
+            inputs=[
+                Detector.Input("detector", tooltip="From Face Detector."),
+                io.Image.Input("image", tooltip="A photo, or several as a batch."),
+                io.Combo.Input(
+                    "order",
+                    options=list(ORDERS),
+                    default="left to right",
+                    tooltip="How the faces of a photo are numbered, from 0. In a batch the count goes on from photo to "
+                    "photo.",
+                ),
+                io.Float.Input(
+                    "min_confidence",
+                    default=MIN_CONFIDENCE,
+                    min=0.05,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How sure the detector has to be of a face, 0 to 1; published: 0.5. Lower finds more, also "
+                    "what is no face.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="image", tooltip="The photos with boxes, landmarks, numbers and confidences."
+                ),
+                io.Image.Output(
+                    display_name="crops",
+                    tooltip="Every face, aligned, 224×224 pixels, in the order of the numbers. For Encode Face ID "
+                    "without a detector: all of them with batch set to one person per photo, or a single one through "
+                    "Image From Batch, whose batch_index is the face's number.",
+                ),
+            ],
+            is_output_node=True,
+            **aliases("uniportrait", "find faces", "group photo", "crop faces"),
+        )
+
+    @classmethod
+    def execute(cls, detector: FindFaces, image: Tensor, order: str, min_confidence: float) -> io.NodeOutput:
+        check_photos(image)
+        drawn, crops, progress = [], [], comfy.utils.ProgressBar(len(image))
+        for photo in to_pixels(image):
+            faces = order_faces(find_faces(detector, photo, min_confidence), order)
+            numbers = range(len(crops), len(crops) + len(faces))
+            labels = [f"{number}: {face.confidence:.2f}" for number, face in zip(numbers, faces, strict=True)]
+            drawn.append(draw_faces(photo, faces, labels, numbers))
+            crops += [align(photo, face.landmarks, CROP_SIZE) for face in faces]
+            progress.update(1)
+        if not crops:
+            raise UniPortraitError(
+                f"No face found in {len(image)} photos ({image.shape[2]}×{image.shape[1]}). Use photos in which faces "
+                "are larger and seen from the front, or lower min_confidence on Detect Faces."
+            )
+        shown = to_image(drawn)
+        return io.NodeOutput(shown, to_image(crops), ui=ui.PreviewImage(shown))

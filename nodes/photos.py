@@ -1,0 +1,85 @@
+"""The host's pictures as photos, and the faces in them as the host's pictures."""
+
+from collections.abc import Iterator, Sequence
+
+import comfy.utils
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..uniportrait_core.alignment import align
+from ..uniportrait_core.embedding import CROP_SIZE
+from ..uniportrait_core.errors import UniPortraitError
+from ..uniportrait_core.faces import Detector, find_faces, order_faces
+
+MIN_SIDE = 32
+
+
+def check_photos(image: Tensor) -> None:
+    """See that an IMAGE, (photos, height, width, channels), is one to find faces in.
+
+    Raises:
+        UniPortraitError: it is empty, not RGB, or too small.
+    """
+    photos, height, width, channels = image.shape
+    if channels != 3 or photos == 0 or min(height, width) < MIN_SIDE:
+        raise UniPortraitError(
+            f"image is {photos} pictures of {width}×{height} pixels with {channels} channels; needed are RGB pictures "
+            f"(3 channels) of {MIN_SIDE} pixels or more. Connect Load Image, or remove the alpha channel."
+        )
+
+
+def to_pixels(image: Tensor) -> Iterator[np.ndarray]:
+    """Each picture of an IMAGE, (pictures, height, width, 3), values 0..1, as (height, width, 3), uint8."""
+    return ((picture.cpu().numpy() * 255).round().clip(0, 255).astype(np.uint8) for picture in image)
+
+
+def to_image(pictures: Sequence[np.ndarray]) -> Tensor:
+    """Pictures of one size, (height, width, 3), uint8, as an IMAGE."""
+    return torch.from_numpy(np.stack(pictures)).float() / 255
+
+
+def find_crops(detector: Detector, image: Tensor, order: str, index: int, skip: bool, min_confidence: float) -> Tensor:
+    """Cut one face out of every photo, aligned.
+
+    Args:
+        detector: finds the faces.
+        image: IMAGE, (photos, height, width, 3), values 0..1.
+        order: how the faces of a photo are numbered, of `faces.ORDERS`.
+        index: number of the face to take, from 0.
+        skip: leave out photos without such a face.
+        min_confidence: of a face, 0..1.
+
+    Returns:
+        IMAGE, (photos, 224, 224, 3).
+
+    Raises:
+        UniPortraitError: a photo that is not to be skipped has no such face, or no photo has.
+    """
+    crops, progress = [], comfy.utils.ProgressBar(len(image))
+    for number, photo in enumerate(to_pixels(image), start=1):
+        faces = order_faces(find_faces(detector, photo, min_confidence), order)
+        if index < len(faces):
+            crops.append(align(photo, faces[index].landmarks, CROP_SIZE))
+        elif not skip:
+            raise _no_such_face(len(faces), index, f"photo {number} of {len(image)}", photo.shape)
+        progress.update(1)
+    if not crops:
+        raise UniPortraitError(
+            f"None of the {len(image)} photos at image has face number {index}, so all were skipped. Use photos in "
+            "which the face is larger, or lower min_confidence on Encode Face ID."
+        )
+    return to_image(crops)
+
+
+def _no_such_face(found: int, index: int, photo: str, shape: tuple[int, ...]) -> UniPortraitError:
+    if found:
+        return UniPortraitError(
+            f"There are {found} faces in {photo}, and face_index is {index}, where 0 is the first. "
+            "Lower face_index on Encode Face ID, or set no_face to skip photo."
+        )
+    height, width = shape[:2]
+    return UniPortraitError(
+        f"No face found in {photo} ({width}×{height}). Use a photo in which the face is larger and seen from the "
+        "front, or lower min_confidence on Encode Face ID."
+    )
