@@ -10,7 +10,7 @@ from ..uniportrait_core.faces import Detector as FindFaces
 from .clip import check_clip
 from .encoder import encode_people
 from .photos import check_photos, find_crops
-from .sockets import CATEGORY, Detector, FaceID, UniPortrait, aliases
+from .sockets import CATEGORY, Detector, FaceID, UniPortrait, aliases, keeps_pictures
 from .weights import Weights
 
 ERROR, SKIP = "error", "skip photo"
@@ -95,6 +95,7 @@ class FaceIDEncode(io.ComfyNode):
                 FaceID.Output(display_name="face_id", tooltip="The person or people, for Apply ID Router."),
                 io.Image.Output(display_name="crops", tooltip="What the model saw: aligned faces, 224×224 pixels."),
             ],
+            **keeps_pictures(),
             **aliases("uniportrait", "face embedding", "identity"),
         )
 

@@ -11,7 +11,7 @@ from ..uniportrait_core.errors import UniPortraitError
 from ..uniportrait_core.identity import FaceID as People
 from ..uniportrait_core.identity_file import load_face_id, save_face_id
 from .folders import FACES, model_file, save_stem
-from .sockets import CATEGORY, FaceID, aliases
+from .sockets import CATEGORY, FaceID, aliases, keeps_pictures
 
 SLOTS = 4
 
@@ -115,6 +115,7 @@ class UniPortraitLoadFaceID(io.ComfyNode):
                 )
             ],
             outputs=[FaceID.Output(display_name="face_id", tooltip="The people in the file, in their order.")],
+            **keeps_pictures(),
             **aliases("load face", "uniportrait", "saved identity"),
         )
 

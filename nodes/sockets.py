@@ -24,5 +24,14 @@ class Detector(io.ComfyTypeIO):
 
 def aliases(*names: str) -> dict[str, list[str]]:
     """Words by which the node search also finds a node, on hosts that know them."""
-    known = any(field.name == "search_aliases" for field in fields(io.Schema))
-    return {"search_aliases": list(names)} if known else {}
+    return _if_known(search_aliases=list(names))
+
+
+def keeps_pictures() -> dict[str, bool]:
+    """For a node that shows pictures and is no output: hosts that know it show them again when the result is reused."""
+    return _if_known(has_intermediate_output=True)
+
+
+def _if_known(**settings: object) -> dict:
+    known = {field.name for field in fields(io.Schema)}
+    return {name: value for name, value in settings.items() if name in known}

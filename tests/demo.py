@@ -25,7 +25,7 @@ from comfy_server import PACK, ComfyClient, Event, ExecutionFailedError, ServerE
 from contact_sheet import Row, contact_sheet
 from workflow_prompts import Prompt, add_photos, load_prompt, of_class
 
-WORKFLOWS = {"single_id": "One person", "multi_id": "Two people"}
+WORKFLOWS = {"single_id": "One person", "multi_id": "Two people", "group_photo": "Two people of a group photo"}
 Outputs = dict[str, dict[str, Any]]  # what output nodes show, by node id
 STANDINS_NOTE = "Made with stand-in weights: the pictures show the plumbing, and not a likeness."
 
@@ -103,16 +103,16 @@ def demonstrate(server: ComfyClient, name: str, output: Path) -> Row:
     print(f"  {'in all':45} {seconds(start):>8}")
     files = [prompt[node]["inputs"]["image"] for node in of_class(prompt, "LoadImage")]
     photos = [Image.open(server.base / "input" / file) for file in files]
-    crops = save(server, outputs, of_class(prompt, "PreviewImage"), output / f"{name}-face")
-    (picture,) = save(server, outputs, of_class(prompt, "SaveImage"), output / name)
-    (positive,) = (prompt[node]["inputs"]["positive"][0] for node in of_class(prompt, "KSampler"))
+    crops = save(server, outputs, of_class(prompt, "FaceIDEncode"), output / f"{name}-face")
+    pictures = save(server, outputs, of_class(prompt, "SaveImage"), output / name)
+    (positive,) = {prompt[node]["inputs"]["positive"][0] for node in of_class(prompt, "KSampler")}
     return Row(
         title=f"{WORKFLOWS[name]}: {name}.json",
         prompt=prompt[positive]["inputs"]["text"],
         pictures=(
             list(zip(files, photos, strict=True)),
             [(f"face {number}", crop) for number, crop in enumerate(crops, start=1)],
-            [(f"{picture.width} x {picture.height}", picture)],
+            [(f"{picture.width} x {picture.height}", picture) for picture in pictures],
         ),
     )
 

@@ -45,6 +45,12 @@ BOUNDS = """() => {
     ];
 }"""
 WAY_BACK = "div:has(> button > .pi-bars) { display: none !important }"  # the button that ends the focus mode
+UNDER_NODES = """() => {
+    const sizes = {};
+    for (const node of app.graph._nodes.filter(node => node.imgs?.length))
+        (sizes[node.type] ??= []).push(node.imgs.map(image => [image.naturalWidth, image.naturalHeight]));
+    return sizes;
+}"""
 FIT = """([scale, x, y]) => {
     app.canvas.ds.scale = scale;
     app.canvas.ds.offset = [x, y];
@@ -93,6 +99,22 @@ class FrontEnd:
     def prompt(self) -> dict[str, Any]:
         """The graph on the canvas in API format, as the button Run would send it."""
         return json.loads(self.page.evaluate("app.graphToPrompt().then(made => JSON.stringify(made.output))"))
+
+    def run(self) -> None:
+        """Press the button Run, and wait until all is done and shown."""
+        self.page.evaluate("""() => {
+            window.runEnded = false;
+            for (const event of ['execution_success', 'execution_error', 'execution_interrupted'])
+                app.api.addEventListener(event, () => { window.runEnded = event }, { once: true });
+            return app.queuePrompt(0);
+        }""")
+        self.page.wait_for_function("() => window.runEnded")
+        assert self.page.evaluate("window.runEnded") == "execution_success"
+        self._settle()
+
+    def pictures_under_nodes(self) -> dict[str, list[list[tuple[int, int]]]]:
+        """By node type, for each node that shows pictures their widths and heights."""
+        return self.page.evaluate(UNDER_NODES)
 
     def picture(self, width: int) -> Image.Image:
         """The whole graph, without the controls around the canvas.

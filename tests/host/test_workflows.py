@@ -25,12 +25,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from insightface.utils.face_align import norm_crop
 from PIL import Image
 
 from browser import FrontEnd, find_chromium, front_end, save_jpeg
 from comfy_server import PACK, ComfyClient, comfy_server
 from placeholders import drawn_photo
-from standins.detector import photo
+from standins.detector import FACES, photo
 from workflow_prompts import PHOTOS, PROMPTS, Prompt, add_photos, add_picture, load_prompt, of_class
 
 INSTALLED_AS = "ComfyUI-UniPortrait"  # folder in custom_nodes
@@ -93,12 +94,17 @@ def with_photo(prompt: Prompt, name: str) -> Prompt:
     return prompt
 
 
-def run(server: ComfyClient, prompt: Prompt) -> tuple[np.ndarray, list[Image.Image]]:
-    """The saved picture, (height, width, 3) uint8, and what the previews show."""
+def run(server: ComfyClient, prompt: Prompt) -> tuple[list[np.ndarray], list[Image.Image]]:
+    """The saved pictures, each (height, width, 3) uint8, and the face crops that the encoders show.
+
+    Hosts that do not know `has_intermediate_output` show no crops of an encoder whose result they reuse.
+    """
     outputs = server.run(prompt)
-    (saved,) = server.images({node: outputs[node] for node in of_class(prompt, "SaveImage")})
-    previews = server.images({node: outputs[node] for node in of_class(prompt, "PreviewImage")})
-    return np.asarray(saved.convert("RGB")), previews
+    saved, crops = (
+        server.images({node: outputs[node] for node in of_class(prompt, name) if node in outputs})
+        for name in ("SaveImage", "FaceIDEncode")
+    )
+    return [np.asarray(picture.convert("RGB")) for picture in saved], crops
 
 
 def assert_picture(picture: np.ndarray, prompt: Prompt) -> None:
@@ -116,22 +122,45 @@ def assert_picture(picture: np.ndarray, prompt: Prompt) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_workflow_runs(server: ComfyClient, name: str) -> None:
     prompt = lowered(load_prompt(name))
-    picture, previews = run(server, prompt)
-    assert_picture(picture, prompt)
-    people = len(of_class(prompt, "FaceIDEncode"))
-    assert [preview.size for preview in previews].count((224, 224)) == people, "one crop per person"
+    pictures, crops = run(server, prompt)
+    assert len(pictures) == len(of_class(prompt, "SaveImage")) > 0
+    for picture in pictures:
+        assert_picture(picture, prompt)
+    assert {crop.size for crop in crops} <= {(224, 224)}
+    if "has_intermediate_output" in server.object_info("FaceIDEncode")["FaceIDEncode"]:
+        assert len(crops) == len(of_class(prompt, "FaceIDEncode"))
 
 
 @pytest.mark.slow
 def test_the_photo_decides_the_picture(server: ComfyClient) -> None:
     prompt = lowered(load_prompt("single_id"))
     add_picture(server, "again.png", Image.fromarray(photo("astronaut")))
-    picture, _ = run(server, prompt)
+    (picture,), _ = run(server, prompt)
     # Under another name the server knows no results of it, and encodes and samples anew.
-    same, _ = run(server, with_photo(prompt, "again.png"))
-    other, _ = run(server, with_photo(prompt, "group.jpg"))
+    (same,), _ = run(server, with_photo(prompt, "again.png"))
+    (other,), _ = run(server, with_photo(prompt, "group.jpg"))
     assert np.array_equal(picture, same)
     assert np.abs(picture.astype(int) - other).mean() > 5
+
+
+@pytest.mark.slow
+def test_a_group_photo_becomes_portraits_of_two_people(server: ComfyClient) -> None:
+    add_picture(server, "people.jpg", Image.fromarray(photo("group")))  # a name of which no results are kept
+    prompt = with_photo(lowered(load_prompt("group_photo")), "people.jpg")
+    (first, second), crops = run(server, prompt)
+    assert len(crops) == 2
+    assert np.abs(first.astype(int) - second).mean() > 5
+    for crop, face in zip(crops, FACES["group"], strict=False):  # the first two from the left
+        wanted = norm_crop(photo("group"), np.array(face.landmarks, np.float32), image_size=224)
+        assert np.abs(np.asarray(crop).astype(int) - wanted).mean() < 3  # the photo comes as a JPEG
+    picks = of_class(prompt, "ImageFromBatch")
+    assert [prompt[node]["inputs"]["batch_index"] for node in picks] == [0, 1]
+    prompt[picks[0]]["inputs"]["batch_index"] = 4
+    (another, same), _ = run(server, prompt)
+    assert np.array_equal(same, second) and np.abs(another.astype(int) - first).mean() > 5
+    (detected,) = of_class(prompt, "UniPortraitDetectFaces")
+    (drawn,) = server.images({"all": server.run(prompt)[detected]})
+    assert drawn.size == (1280, 886) and np.abs(np.asarray(drawn).astype(int) - photo("group")).max() > 100
 
 
 def test_the_template_browser_lists_the_workflows(server: ComfyClient) -> None:
@@ -194,8 +223,33 @@ def test_a_workflow_on_the_canvas(shown: FrontEnd, server: ComfyClient, name: st
         (PROMPTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     assert prompt == load_prompt(name)
     small = lowered(prompt, divisor=4)
-    picture, _ = run(server, small)
-    assert_picture(picture, small)
+    for picture in run(server, small)[0]:
+        assert_picture(picture, small)
+    assert not shown.errors
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_crops_are_seen_under_the_encoders(shown: FrontEnd, tmp_path: Path) -> None:
+    """As a user has it: the button Run, and then what the canvas shows."""
+    workflow = load("group_photo")
+    for node in workflow["nodes"]:
+        if node["type"] == "KSampler":
+            node["widgets_values"][2] = 1  # steps
+        if node["type"] == "EmptyLatentImage":
+            node["widgets_values"][:2] = [64, 64]
+    shown.load(workflow)
+    shown.run()
+    save_screenshot(shown, "group_photo_run", tmp_path)
+    pictures = {
+        node: sizes
+        for node, sizes in shown.pictures_under_nodes().items()
+        if node in ("UniPortraitDetectFaces", "FaceIDEncode")
+    }
+    assert pictures == {
+        "UniPortraitDetectFaces": [[[1280, 886]]],
+        "FaceIDEncode": [[[224, 224]], [[224, 224]]],
+    }
     assert not shown.errors
 
 
