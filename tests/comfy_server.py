@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,7 +36,11 @@ PACK = Path(__file__).resolve().parents[1]
 
 @contextlib.contextmanager
 def comfy_server(
-    host: Path, models: Path | None = None, arguments: Sequence[str] = (), start_timeout: float = 300
+    host: Path,
+    models: Path | None = None,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    start_timeout: float = 300,
 ) -> Iterator[ComfyClient]:
     """Run a ComfyUI server with this pack for the time of a `with` block.
 
@@ -44,6 +48,7 @@ def comfy_server(
         host: the ComfyUI folder, with `main.py` in it.
         models: a folder laid out like ComfyUI's `models`, used in place; without it there are no models.
         arguments: more arguments for `main.py`.
+        environment: variables to set beside those of this process.
         start_timeout: seconds that the server may take to answer.
     """
     with tempfile.TemporaryDirectory(prefix="comfyui-", ignore_cleanup_errors=True) as folder:
@@ -53,7 +58,7 @@ def comfy_server(
         port = _free_port()
         server = ComfyClient(base, f"http://127.0.0.1:{port}", base / "server.log")
         command = [*_command(Path(host).resolve(), base, port), *arguments]
-        with server.log_file.open("wb") as log, _process(command, log) as process:
+        with server.log_file.open("wb") as log, _process(command, log, environment or {}) as process:
             _wait_until_ready(server, process, start_timeout)
             server.connect()
             yield server
@@ -104,10 +109,17 @@ def _command(host: Path, base: Path, port: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _process(command: Sequence[str], log: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
+def _process(
+    command: Sequence[str], log: BinaryIO, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command in a process group of its own, and end the whole group afterwards."""
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **environment},
+        start_new_session=True,
     )
     try:
         yield process
