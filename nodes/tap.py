@@ -7,12 +7,12 @@ the UNet of the very device and the options of the very call, and takes its hook
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..uniportrait_core.attention import COND, UNCOND, IDAttention
 from ..uniportrait_core.regions import grid_size, region_shares
@@ -46,13 +46,17 @@ class IDTap:
         self, executor: WrapperExecutor, x, timesteps, context, y=None, control=None, transformer_options=None, **kwargs
     ) -> Tensor:
         options = transformer_options or {}
-        with ExitStack() as hooks:
+        hooks: list[RemovableHandle] = []
+        try:
             if self._active(options.get("sigmas")):
                 # Some guiders number further halves; only the first is the positive prompt.
                 kinds = [COND if kind == 0 else UNCOND for kind in options.get("cond_or_uncond", [COND])]
                 for index, attention in enumerate(cross_attentions(executor.class_obj)):
-                    self._hook(hooks, index, attention, kinds, x.shape[-2:])
+                    hooks += self._hook(index, attention, kinds, x.shape[-2:])
             return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def release(self, _patcher: ModelPatcher | None = None) -> None:
         """Free the copies on the sampling device."""
@@ -65,7 +69,9 @@ class IDTap:
         highest, lowest = self.sigmas
         return lowest <= float(sigma.max()) <= highest
 
-    def _hook(self, hooks: ExitStack, index: int, attention: nn.Module, kinds: list[int], latent: torch.Size) -> None:
+    def _hook(
+        self, index: int, attention: nn.Module, kinds: list[int], latent: torch.Size
+    ) -> tuple[RemovableHandle, RemovableHandle]:
         seen: dict[str, Tensor] = {}
 
         def keep(_module: nn.Module, inputs: tuple[Tensor, ...], query: Tensor) -> None:
@@ -77,8 +83,7 @@ class IDTap:
             shares = None if self.masks is None else self._shares(latent, query)
             return layer(inputs[0], x, query, attention.heads, kinds, shares), *inputs[1:]
 
-        hooks.callback(attention.to_q.register_forward_hook(keep).remove)
-        hooks.callback(attention.to_out.register_forward_pre_hook(add).remove)
+        return attention.to_q.register_forward_hook(keep), attention.to_out.register_forward_pre_hook(add)
 
     def _on(self, device: torch.device, dtype: torch.dtype) -> list[IDAttention]:
         if (device, dtype) not in self.resident:

@@ -2,7 +2,7 @@
 
 `logits_n = θ(x) · φ_n`, the largest wins. θ's second layer and φ depend on the people alone, so they are folded into
 one vector per person before sampling: `θ(x) · φ_n = gelu(W₁x + b₁) · (W₂ᵀφ_n)`. Per step only θ's first layer and a
-product with one column per person are left.
+product with one row per person are left.
 """
 
 import torch.nn.functional as F
@@ -26,24 +26,29 @@ def person_keys(layer: RouterLayer, tokens: Tensor) -> Tensor:
 
 
 def fold(layer: RouterLayer, tokens: Tensor) -> Tensor:
-    """`W₂ᵀφ_n` of all people as columns, (2·channels, people); `tokens` as in `person_keys`.
+    """`φ_nW₂` of all people as rows, then zeros up to a multiple of eight rows, (rows, 2·channels).
 
     The mean over people is taken off: it moves all logits of a spot alike, so the winner stays, and in half precision
-    the small differences that decide are not lost in a large common part.
+    the small differences that decide are not lost in a large common part. The zeros are for the GPU, whose fast
+    kernels want sizes of eight.
+
+    Args:
+        layer, tokens: as in `person_keys`.
     """
-    folded = layer.query_out.mT @ person_keys(layer, tokens).mT
-    return folded - folded.mean(dim=1, keepdim=True)
+    folded = person_keys(layer, tokens) @ layer.query_out
+    return F.pad(folded - folded.mean(dim=0), (0, 0, 0, -len(folded) % 8))
 
 
-def route(x: Tensor, query_in: tuple[Tensor, Tensor], folded: Tensor) -> Tensor:
+def route(x: Tensor, query_in: tuple[Tensor, Tensor], folded: Tensor, people: int) -> Tensor:
     """The person that wins each spot.
 
     Args:
         x: the cross-attention layer's normed input, (rows, spots, channels).
         query_in: weight (2·channels, channels) and bias (2·channels,) of θ's first layer.
-        folded: from `fold`, (2·channels, people).
+        folded: from `fold`.
+        people: how many of the rows of `folded` are people.
 
     Returns:
         Index of a person per spot, (rows, spots), int64.
     """
-    return (F.gelu(F.linear(x, *query_in)) @ folded).argmax(dim=-1)
+    return F.linear(F.gelu(F.linear(x, *query_in)), folded)[..., :people].argmax(dim=-1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import recipe
 from uniportrait_core.adapter import IDLayer, RouterLayer
-from uniportrait_core.attention import COND, UNCOND, IDAttention, prepare
+from uniportrait_core.attention import COND, UNCOND, IDAttention, PlainAttention, prepare
 from uniportrait_core.identity import FaceID, Identity
 from uniportrait_core.regions import region_shares
 from uniportrait_core.routing import fold, person_keys, route
@@ -135,7 +135,7 @@ def test_the_folded_router_is_the_router(count):
     router, x = router_layer(), recipe.noise("many spots", (1, 50_000, CHANNELS))
     tokens = torch.stack([person.cond for person in people(count)])
     logits = reference_logits(x, tokens)
-    found, wanted = route(x, router.query_in, fold(router, tokens)), logits.argmax(-1)
+    found, wanted = route(x, router.query_in, fold(router, tokens), count), logits.argmax(-1)
     clear = margin(logits) > 1e-5
     assert clear.double().mean() > 0.999
     assert torch.equal(found[clear], wanted[clear])
@@ -165,7 +165,8 @@ def test_order_of_people_only_permutes_the_routing():
 
 def winners(face_id: FaceID) -> Tensor:
     router = router_layer()
-    return route(inputs(2)[1], router.query_in, fold(router, torch.stack([person.cond for person in face_id])))
+    tokens = torch.stack([person.cond for person in face_id])
+    return route(inputs(2)[1], router.query_in, fold(router, tokens), len(tokens))
 
 
 def test_a_person_twice_is_that_person():
@@ -183,7 +184,7 @@ def test_one_person_needs_no_router():
     face_id, given = people(1), inputs(2)
     (with_router,), (without,) = (prepare([id_layer()], routers, face_id, 0.7) for routers in ([router_layer()], None))
     assert torch.equal(with_router(*given, HEADS, [UNCOND, COND]), without(*given, HEADS, [UNCOND, COND]))
-    assert with_router.query_in is None  # nothing of the router is kept on the device
+    assert isinstance(with_router, PlainAttention)  # nothing of the router is kept on the device
 
 
 def test_shared_unconditional_tokens_are_attended_once_and_not_routed():
@@ -284,16 +285,24 @@ def test_given_tensors_stay_as_they_are():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("count", [1, 2])
-def test_to_casts_everything_but_the_owners_of_tokens(count, dtype):
+def test_to_casts_everything(count, dtype):
     (layer,) = prepare([id_layer()], [router_layer()], people(count), 0.7)
     cast = layer.to(CPU, dtype)
-    for half in cast.halves:
-        floats = [half.key, half.value] + ([] if count == 1 else [half.folded])
-        assert {t.dtype for t in floats} == {dtype}
-        assert (half.owner is None) if count == 1 else half.owner.tolist() == [0] * TOKENS + [1] * TOKENS
-        assert half.owner is None or half.owner.dtype == torch.int64
-    assert {t.dtype for t in cast.query_in or ()} == (set() if count == 1 else {dtype})
-    assert layer.halves[COND].key.dtype == torch.float32
+    if count == 1:
+        found = [cast.key, cast.value]
+    else:
+        found = [t for half in cast.halves for t in (half.key, half.value, half.folded, half.apart)] + [*cast.query_in]
+    assert {t.dtype for t in found} == {dtype}
+    assert (layer.key if count == 1 else layer.halves[COND].key).dtype == torch.float32
+
+
+def test_a_win_hides_the_other_candidates_and_nobody_else():
+    face_id, _ = with_masks(people(4), masked=(1,))
+    (layer,) = prepare([id_layer()], [router_layer()], face_id, 0.7)
+    visible = layer.halves[COND].apart.exp()
+    per_person = visible.unflatten(1, (4, TOKENS))
+    assert (per_person == per_person[..., :1]).all()
+    assert per_person[..., 0].tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 1, 0, 1]]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)], ids=str)
@@ -326,15 +335,26 @@ def agreement(count: int, common: float, dtype: torch.dtype, mean_removed: bool)
     own, alike = recipe.noise("own", (count, tokens, dim)), recipe.noise("alike", (1, tokens, dim))
     x = recipe.noise("x", (1, 1024, channels))
     people_tokens = own + common * alike
-    columns = router.query_out.mT @ person_keys(router, people_tokens).mT
-    exact = route(x.double(), tuple(t.double() for t in router.query_in), columns.double())
-    folded = fold(router, people_tokens) if mean_removed else columns
-    found = route(x.to(dtype), tuple(t.to(dtype) for t in router.query_in), folded.to(dtype))
-    return (found == exact).double().mean().item()
+    exact = people_rows(router, people_tokens).double()
+    winners = route(x.double(), tuple(t.double() for t in router.query_in), exact, count)
+    folded = fold(router, people_tokens) if mean_removed else people_rows(router, people_tokens)
+    found = route(x.to(dtype), tuple(t.to(dtype) for t in router.query_in), folded.to(dtype), count)
+    return (found == winners).double().mean().item()
+
+
+def people_rows(router: RouterLayer, tokens: Tensor) -> Tensor:
+    """The folded vectors as they are, with what people have in common."""
+    return person_keys(router, tokens) @ router.query_out
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_folded_vectors_come_in_eights(count):
+    folded = fold(router_layer(), torch.stack([person.cond for person in people(count)]))
+    assert folded.shape == (8 if count <= 8 else 16, 2 * CHANNELS) and not folded[count:].any()
 
 
 def test_prepared_layers_cannot_be_changed():
     (layer,) = prepare([id_layer()], None, people(1), 0.7)
     assert isinstance(layer, IDAttention)
     with pytest.raises(AttributeError):
-        layer.query_in = None
+        layer.key = None
