@@ -27,7 +27,10 @@ class IDRouterApply(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="A Stable Diffusion 1.5 model; it stays as it is."),
                 UniPortrait.Input("uniportrait", tooltip="From Load UniPortrait."),
-                FaceID.Input("face_id", tooltip="One person from Encode Face ID, or several from Combine Face IDs."),
+                FaceID.Input(
+                    "face_id",
+                    tooltip="One person from Encode Face ID, or several from Combine Face IDs; mixed or adjusted too.",
+                ),
                 io.Float.Input(
                     "id_scale",
                     default=0.7,

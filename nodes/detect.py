@@ -14,7 +14,6 @@ from ..uniportrait_core.yunet_detector import YuNetDetector
 from .folders import FACE_DETECTION, INSIGHTFACE
 from .sockets import CATEGORY, Detector, aliases
 
-NODE_ID = "UniPortraitFaceDetector"
 INSIGHT, YUNET = "insightface", "yunet"
 DEFAULT_PACK, DEFAULT_YUNET = "buffalo_l", "face_detection_yunet_2023mar.onnx"
 
@@ -61,10 +60,11 @@ class UniPortraitFaceDetector(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str, provider: str) -> bool:
+    def validate_inputs(cls, model: str, provider: str) -> bool | str:
         """Keep the host from refusing values of another machine: `execute` says more of a model that is missing, and a
         provider that is missing is replaced."""
-        return True
+        named = isinstance(model, str) and isinstance(provider, str)
+        return named or f"model {model!r} and provider {provider!r} have to be names."
 
     @classmethod
     def execute(cls, backend: str, model: str, provider: str) -> io.NodeOutput:
@@ -74,11 +74,12 @@ class UniPortraitFaceDetector(io.ComfyNode):
 def _insightface(model: str, provider: str) -> FindFaces:
     source = _packs().get(model)
     if source is None:
-        tried = ", ".join(str(place) for place in places(_roots(), model))
+        roots = _roots()
+        tried = ", ".join(str(place) for place in places(roots, model))
         raise UniPortraitError(
             f"No detection model of an insightface pack named {model!r} is in {tried}. Unpack {DEFAULT_PACK}.zip of "
-            f"insightface as {DEFAULT_PACK} into the first of these folders' parent, then press R to refresh the node; "
-            f"or set backend to {YUNET}."
+            f"insightface to {roots[0] / 'models' / DEFAULT_PACK} and press R to refresh the node, or set backend to "
+            f"{YUNET}."
         )
     return InsightFaceDetector(source, provider)
 
@@ -105,5 +106,5 @@ def _packs() -> dict[str, Path]:
 
 def _providers() -> list[str]:
     # While the host loads the pack nobody chooses yet, and importing onnxruntime would slow its start.
-    known = available_providers() if NODE_ID in NODE_DISPLAY_NAME_MAPPINGS else [CPU]
+    known = available_providers() if "UniPortraitFaceDetector" in NODE_DISPLAY_NAME_MAPPINGS else [CPU]
     return [AUTO, *known]

@@ -63,7 +63,7 @@ class FaceIDEncode(io.ComfyNode):
                     max=99,
                     optional=True,
                     tooltip="With a detector: which face of each photo to take, counted from 0 in the order of face. "
-                    "Detect Faces shows the numbers.",
+                    "Detect Faces shows the numbers of a photo, if its order is the same.",
                 ),
                 io.Combo.Input(
                     "no_face",

@@ -7,10 +7,9 @@ from torch import Tensor
 from ..uniportrait_core.alignment import align
 from ..uniportrait_core.drawing import draw_faces
 from ..uniportrait_core.embedding import CROP_SIZE
-from ..uniportrait_core.errors import UniPortraitError
 from ..uniportrait_core.faces import MIN_CONFIDENCE, ORDERS, find_faces, order_faces
 from ..uniportrait_core.faces import Detector as FindFaces
-from .photos import check_photos, to_image, to_pixels
+from .photos import check_photos, no_face, to_image, to_pixels
 from .sockets import CATEGORY, Detector, aliases
 
 
@@ -53,7 +52,7 @@ class UniPortraitDetectFaces(io.ComfyNode):
                     display_name="crops",
                     tooltip="Every face, aligned, 224×224 pixels, in the order of the numbers. For Encode Face ID "
                     "without a detector: all of them with batch set to one person per photo, or a single one through "
-                    "Image From Batch, whose batch_index is the face's number.",
+                    "ImageFromBatch, whose batch_index is the face's number.",
                 ),
             ],
             is_output_node=True,
@@ -72,9 +71,6 @@ class UniPortraitDetectFaces(io.ComfyNode):
             crops += [align(photo, face.landmarks, CROP_SIZE) for face in faces]
             progress.update(1)
         if not crops:
-            raise UniPortraitError(
-                f"No face found in {len(image)} photos ({image.shape[2]}×{image.shape[1]}). Use photos in which faces "
-                "are larger and seen from the front, or lower min_confidence on Detect Faces."
-            )
+            raise no_face(f"any of {len(image)} photos", image.shape[1:], "Detect Faces")
         shown = to_image(drawn)
         return io.NodeOutput(shown, to_image(crops), ui=ui.PreviewImage(shown))

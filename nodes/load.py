@@ -46,8 +46,8 @@ class LoadUniPortrait(io.ComfyNode):
             outputs=[
                 UniPortrait.Output(
                     display_name="uniportrait",
-                    tooltip="The loaded weights, for Encode Face ID and Apply ID Router. Kept in system memory; the "
-                    "host moves what is needed to the GPU.",
+                    tooltip="The loaded weights, for Encode Face ID, Apply ID Router and Face Similarity. Kept in "
+                    "system memory; the host moves what is needed to the GPU.",
                 )
             ],
             **aliases("uniportrait loader", "face id", "identity"),

@@ -1,5 +1,7 @@
 """Working with people: mixing two, and giving one a weight and a region."""
 
+import logging
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -7,6 +9,8 @@ from ..uniportrait_core.errors import UniPortraitError
 from ..uniportrait_core.identity import FaceID as People
 from ..uniportrait_core.identity import adjust, mix
 from .sockets import CATEGORY, FaceID, aliases
+
+logger = logging.getLogger("uniportrait")
 
 
 class UniPortraitMixFaceID(io.ComfyNode):
@@ -80,7 +84,8 @@ class UniPortraitAdjustFaceID(io.ComfyNode):
                     min=0.0,
                     max=2.0,
                     step=0.05,
-                    tooltip="Strength of this person, 0 to 2: multiplies id_scale of Apply ID Router.",
+                    tooltip="Strength of this person, 0 to 2: multiplies id_scale of Apply ID Router, in place of the "
+                    "weight that the person has.",
                 ),
                 io.Mask.Input(
                     "mask",
@@ -95,5 +100,21 @@ class UniPortraitAdjustFaceID(io.ComfyNode):
 
     @classmethod
     def execute(cls, face_id: People, weight: float, mask: Tensor | None = None) -> io.NodeOutput:
-        masks = None if mask is None else [region.float().cpu().clamp(0, 1) for region in mask]
-        return io.NodeOutput(adjust(face_id, weight, masks))
+        return io.NodeOutput(adjust(face_id, weight, None if mask is None else _regions(mask)))
+
+
+def _regions(mask: Tensor) -> list[Tensor]:
+    """The masks of a MASK, each (height, width), 0..1."""
+    if mask.ndim == 2:
+        mask = mask[None]
+    elif mask.ndim == 4 and mask.shape[1] == 1:  # as some packs give it
+        mask = mask[:, 0]
+    if mask.ndim != 3 or mask.numel() == 0 or not mask.isfinite().all():
+        raise UniPortraitError(
+            f"mask at Adjust Face ID is of shape {tuple(mask.shape)}, needed is (masks, height, width) of finite "
+            "numbers. Connect a mask, for example of Load Image (as Mask)."
+        )
+    for number, region in enumerate(mask, start=1):
+        if not region.any():
+            logger.warning("Mask %d at Adjust Face ID is black: the person will be nowhere in the picture.", number)
+    return list(mask.float().cpu().clamp(0, 1))

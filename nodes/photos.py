@@ -21,7 +21,7 @@ def check_photos(image: Tensor) -> None:
     Raises:
         UniPortraitError: it is empty, not RGB, or too small.
     """
-    photos, height, width, channels = image.shape
+    photos, height, width, channels = image.shape if image.ndim == 4 else (0, 0, 0, 0)
     if channels != 3 or photos == 0 or min(height, width) < MIN_SIDE:
         raise UniPortraitError(
             f"image is {photos} pictures of {width}×{height} pixels with {channels} channels; needed are RGB pictures "
@@ -66,20 +66,25 @@ def find_crops(detector: Detector, image: Tensor, order: str, index: int, skip: 
         progress.update(1)
     if not crops:
         raise UniPortraitError(
-            f"None of the {len(image)} photos at image has face number {index}, so all were skipped. Use photos in "
-            "which the face is larger, or lower min_confidence on Encode Face ID."
+            f"None of the {len(image)} photos at image has face number {index}, so all were skipped. Lower face_index "
+            "or min_confidence on Encode Face ID, or use photos in which the face is larger."
         )
     return to_image(crops)
 
 
 def _no_such_face(found: int, index: int, photo: str, shape: tuple[int, ...]) -> UniPortraitError:
-    if found:
-        return UniPortraitError(
-            f"There are {found} faces in {photo}, and face_index is {index}, where 0 is the first. "
-            "Lower face_index on Encode Face ID, or set no_face to skip photo."
-        )
+    if not found:
+        return no_face(photo, shape, "Encode Face ID")
+    return UniPortraitError(
+        f"There are {found} faces in {photo}, and face_index is {index}, where 0 is the first. "
+        "Lower face_index on Encode Face ID, or set no_face to skip photo."
+    )
+
+
+def no_face(photo: str, shape: tuple[int, ...], node: str) -> UniPortraitError:
+    """The error for a photo, (height, width, …), in which no face is found."""
     height, width = shape[:2]
     return UniPortraitError(
         f"No face found in {photo} ({width}×{height}). Use a photo in which the face is larger and seen from the "
-        "front, or lower min_confidence on Encode Face ID."
+        f"front, or lower min_confidence on {node}."
     )

@@ -16,6 +16,7 @@ from ..uniportrait_core.faces import MIN_CONFIDENCE, Face, find_faces
 from ..uniportrait_core.faces import Detector as FindFaces
 from ..uniportrait_core.identity import FaceID as People
 from ..uniportrait_core.similarity import Likeness, judge
+from .encoder import CHUNK
 from .photos import check_photos, to_image, to_pixels
 from .sockets import CATEGORY, Detector, FaceID, UniPortrait, aliases
 from .weights import Weights
@@ -75,7 +76,7 @@ class UniPortraitFaceSimilarity(io.ComfyNode):
                     is_output_list=True,
                     tooltip="Per picture, whether somebody is on two faces or more.",
                 ),
-                io.String.Output(display_name="report", tooltip="All of it in words; connect Preview as Text."),
+                io.String.Output(display_name="report", tooltip="All of it in words; connect PreviewAny."),
             ],
             is_output_node=True,
             **aliases("uniportrait", "likeness", "face score", "compare faces"),
@@ -125,8 +126,9 @@ def _embed(weights: Weights, picture: np.ndarray, faces: list[Face]) -> Tensor:
     if not faces:
         return torch.zeros(0, weights.backbone.model.embedding_dim)
     crops = to_image([align(picture, face.landmarks, CROP_SIZE) for face in faces])
-    embeddings, _ = look_at_faces(weights.backbone.model, crops.to(weights.backbone.load_device))
-    return F.normalize(embeddings.cpu(), dim=-1)
+    device = weights.backbone.load_device
+    parts = (look_at_faces(weights.backbone.model, chunk.to(device))[0].cpu() for chunk in crops.split(CHUNK))
+    return F.normalize(torch.cat(list(parts)), dim=-1)
 
 
 def _draw(picture: np.ndarray, faces: list[Face], result: Likeness) -> np.ndarray:
@@ -136,9 +138,11 @@ def _draw(picture: np.ndarray, faces: list[Face], result: Likeness) -> np.ndarra
 
 
 def _label(owner: int | None, shown: int | None, result: Likeness) -> str:
-    if owner is not None:
-        return f"person {owner + 1}: {result.scores[owner]:.2f}"
-    return "nobody" if shown is None else f"person {shown + 1} again"
+    """Whose face it is, and whose it looks like if that is somebody else."""
+    again = "" if shown in (None, owner) else f"person {shown + 1} again"
+    if owner is None:
+        return again or "nobody"
+    return f"person {owner + 1}: {result.scores[owner]:.2f}" + (f", {again}" if again else "")
 
 
 def _sentence(number: int, result: Likeness) -> str:

@@ -52,7 +52,7 @@ class IDTap:
                 # Some guiders number further halves; only the first is the positive prompt.
                 kinds = [COND if kind == 0 else UNCOND for kind in options.get("cond_or_uncond", [COND])]
                 for index, attention in enumerate(cross_attentions(executor.class_obj)):
-                    hooks += self._hook(index, attention, kinds, x.shape[-2:])
+                    self._hook(hooks, index, attention, kinds, x.shape[-2:])
             return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
         finally:
             for hook in hooks:
@@ -70,8 +70,8 @@ class IDTap:
         return lowest <= float(sigma.max()) <= highest
 
     def _hook(
-        self, index: int, attention: nn.Module, kinds: list[int], latent: torch.Size
-    ) -> tuple[RemovableHandle, RemovableHandle]:
+        self, hooks: list[RemovableHandle], index: int, attention: nn.Module, kinds: list[int], latent: torch.Size
+    ) -> None:
         seen: dict[str, Tensor] = {}
 
         def keep(_module: nn.Module, inputs: tuple[Tensor, ...], query: Tensor) -> None:
@@ -83,7 +83,8 @@ class IDTap:
             shares = None if self.masks is None else self._shares(latent, query)
             return layer(inputs[0], x, query, attention.heads, kinds, shares), *inputs[1:]
 
-        return attention.to_q.register_forward_hook(keep), attention.to_out.register_forward_pre_hook(add)
+        hooks.append(attention.to_q.register_forward_hook(keep))
+        hooks.append(attention.to_out.register_forward_pre_hook(add))
 
     def _on(self, device: torch.device, dtype: torch.dtype) -> list[IDAttention]:
         if (device, dtype) not in self.resident:

@@ -86,10 +86,11 @@ def _looks(photo: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
     yield np.pad(photo, ((top, top), (left, left), (0, 0)), constant_values=GREY), (left, top)
 
 
-def _fit(picture: np.ndarray, side: int) -> tuple[np.ndarray, float]:
-    """The picture scaled to `side` pixels, in the top left of a black canvas, and the scale.
+def _fit(picture: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The picture scaled to `side` pixels, in the top left of a black canvas, and the scale of x and y.
 
-    At 640 the result is, to the bit, what insightface makes of the picture (`detect` of its `scrfd.py`).
+    At 640 the canvas is, to the bit, what insightface makes of the picture (`detect` of its `scrfd.py`). That takes the
+    scale of y for both axes, which on a wide photo misplaces faces by some pixels, as sizes are rounded.
     """
     import cv2
 
@@ -98,11 +99,11 @@ def _fit(picture: np.ndarray, side: int) -> tuple[np.ndarray, float]:
     width, height = max(width, 1), max(height, 1)
     canvas = np.zeros((CANVAS, CANVAS, 3), np.uint8)
     canvas[:height, :width] = cv2.resize(picture, (width, height))
-    return canvas, height / picture.shape[0]
+    return canvas, np.array([width / picture.shape[1], height / picture.shape[0]])
 
 
-def _in_photo(face: Face, scale: float, offset: tuple[int, int], shape: tuple[int, ...]) -> Face:
-    box, landmarks = face.box / scale, face.landmarks / scale
+def _in_photo(face: Face, scale: np.ndarray, offset: tuple[int, int], shape: tuple[int, ...]) -> Face:
+    box, landmarks = face.box / np.tile(scale, 2), face.landmarks / scale
     if offset != (0, 0):
         box = (box.reshape(2, 2) - offset).clip(0, (shape[1], shape[0])).reshape(4)
         landmarks = landmarks - offset

@@ -67,14 +67,14 @@ def mix(master: Identity, other: Identity, weight: float) -> Identity:
             f"The two people to mix have tokens of shape {tuple(master.cond.shape)} and {tuple(other.cond.shape)}, "
             "which come from different UniPortrait weights. Encode both with the same Load UniPortrait node."
         )
-    embedding = None
-    if master.embedding is not None and other.embedding is not None:
-        embedding = F.normalize(torch.lerp(master.embedding, other.embedding, weight), dim=0)
+    a, b = master.embedding, other.embedding
+    comparable = a is not None and b is not None and a.shape == b.shape
+    embedding = F.normalize(torch.lerp(a, b, weight), dim=0) if comparable else None
     return replace(master, cond=(1 - weight) * master.cond + weight * other.cond, embedding=embedding)
 
 
 def adjust(face_id: FaceID, weight: float, masks: Sequence[Tensor] | None = None) -> FaceID:
-    """People with a weight and regions of their own in place of what they had; without masks the old ones stay.
+    """People with a weight and regions in place of those that they had; without masks the old ones stay.
 
     Args:
         face_id: the people.

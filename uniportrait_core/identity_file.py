@@ -92,13 +92,15 @@ def _read_person(file: Any, i: int) -> Identity:
     parts = {part: _read(file, f"id{i}.{part}", *PARTS[part]) for part in wanted}
     if "weight" in parts:
         parts["weight"] = parts["weight"].item()
+    if "thumbnail" in parts and parts["thumbnail"].shape[-1] != 3:
+        raise ValueError(f"id{i}.thumbnail is of shape {tuple(parts['thumbnail'].shape)}, needed is RGB")
     return Identity(**parts)
 
 
 def _read(file: Any, key: str, axes: int, dtype: torch.dtype) -> Tensor:
     # A copy: what safetensors gives is a window on the file, which would have to stay as it is.
     tensor = file.get_tensor(key).to(dtype, copy=True)
-    if tensor.ndim != axes or not tensor.isfinite().all():
+    if tensor.ndim != axes or tensor.numel() == 0 or not tensor.isfinite().all():
         raise ValueError(f"{key} is of shape {tuple(tensor.shape)}, needed are finite numbers in {axes} axes")
     return tensor
 

@@ -36,9 +36,10 @@ class InsightFaceDetector:
             from insightface.model_zoo import get_model
         except ImportError as error:
             raise UniPortraitError(
-                f"insightface's detectors need a package that is not installed ({error}). Run `pip install insightface "
-                "onnxruntime` in ComfyUI's Python, choose backend yunet on Face Detector, which needs neither, or give "
-                "aligned 224×224 crops to Encode Face ID without a detector."
+                f"insightface's detectors need a package that is not installed ({error}). Install insightface and "
+                "onnxruntime by `pip install -r requirements.txt` in this pack's folder with ComfyUI's Python, choose "
+                "backend yunet on Face Detector, which needs neither, or give aligned 224×224 crops to Encode Face ID "
+                "without a detector."
             ) from error
         self._source, self._get_model = source, get_model
         self._providers = _choose(provider, onnxruntime.get_available_providers())

@@ -31,7 +31,7 @@ def find_packs(roots: Iterable[Path]) -> dict[str, Path]:
 
 def places(roots: Iterable[Path], name: str) -> list[Path]:
     """Where a pack is looked for, for an error that says so."""
-    return [place for root in roots for place in (root / "models" / name, root / "models" / name / name)]
+    return [place for root in roots for place in (root / "models" / name, root / "models" / name / "*")]
 
 
 def detection_source(folder: Path) -> Path | None:

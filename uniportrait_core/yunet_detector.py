@@ -8,6 +8,7 @@ from .errors import UniPortraitError
 from .faces import Face
 
 INPUT_SIZE = (640, 640)  # the published file's fixed size; OpenCV's newer engines refuse any other
+OLDEST = (4, 10)  # loads models from memory
 SOURCE = "https://huggingface.co/opencv/face_detection_yunet"
 
 
@@ -26,10 +27,9 @@ class YuNetDetector:
             import cv2
             from cv2 import FaceDetectorYN
         except ImportError as error:
-            raise UniPortraitError(
-                f"Face detection with YuNet needs OpenCV 4.10 or later, which is not there ({error}). "
-                "Run `pip install opencv-python` in ComfyUI's Python."
-            ) from error
+            raise _too_old(str(error)) from error
+        if tuple(map(int, cv2.__version__.split(".")[:2])) < OLDEST:
+            raise _too_old(f"found is {cv2.__version__}")
         model = _read(file)
         try:
             # From memory, since OpenCV opens no path with other than ASCII characters on Windows.
@@ -47,6 +47,13 @@ class YuNetDetector:
         self._model.setScoreThreshold(min_confidence)
         _, found = self._model.detect(np.ascontiguousarray(picture[..., ::-1]))
         return [] if found is None else [_face(row) for row in found]
+
+
+def _too_old(found: str) -> UniPortraitError:
+    return UniPortraitError(
+        f"Face detection with YuNet needs OpenCV 4.10 or later, which is not there ({found}). "
+        "Run `pip install --upgrade opencv-python` in ComfyUI's Python."
+    )
 
 
 def _face(row: np.ndarray) -> Face:

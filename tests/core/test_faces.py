@@ -97,6 +97,19 @@ def test_faces_come_back_to_the_photo(success, height, width):
     assert found.confidence == 0.7
 
 
+@pytest.mark.parametrize("success", range(4))
+@pytest.mark.parametrize(("height", "width"), [(500, 3000), (1000, 1500), (3000, 500)])
+def test_faces_on_a_wide_photo_do_not_shift(success, height, width):
+    """Sizes in pixels are rounded, so that the two axes are not scaled quite alike."""
+    wanted = face(width - 150, 20, width - 50, 120)
+    canvas = fit(np.full((height, width, 3), 255, np.uint8), SIDES[success])[0]
+    scale = np.array([(canvas[0, :, 0] > 0).sum() / width, (canvas[:, 0, 0] > 0).sum() / height])
+    shown = Face(wanted.box * np.tile(scale, 2), wanted.landmarks * scale, 0.7)
+    (found,) = find_faces(Looks(success, [shown]), picture(height, width))
+    np.testing.assert_allclose(found.box, wanted.box, atol=1e-6)
+    np.testing.assert_allclose(found.landmarks, wanted.landmarks, atol=1e-6)
+
+
 @pytest.mark.parametrize("success", range(4, 8))
 def test_faces_of_the_second_look_lose_the_border(success):
     wanted, scale = face(20, 40, 120, 140), SIDES[success - 4] / 480

@@ -70,6 +70,8 @@ def test_mixing_blends_embeddings_and_keeps_all_else_of_the_master():
 def test_mixing_with_somebody_without_embedding_gives_none():
     known, unknown = replace(person("a"), embedding=unit("a")), person("b")
     assert mix(known, unknown, 0.3).embedding is None and mix(unknown, known, 0.3).embedding is None
+    longer = replace(person("b"), embedding=torch.ones(9))
+    assert mix(known, longer, 0.3).embedding is None
 
 
 def test_the_embedding_of_several_photos_is_the_mean_of_directions():

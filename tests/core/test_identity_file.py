@@ -176,6 +176,7 @@ WRONG_PARTS = (
     {"id0.mask": torch.zeros(1, 8, 8)},
     {"id1.weight": torch.tensor([1.0, 2.0])},
     {"id0.thumbnail": torch.zeros(8, 8)},
+    {"id0.mask": torch.zeros(0, 8)},
 )
 
 
@@ -198,6 +199,13 @@ def test_content_that_is_no_face_identity(path, content, metadata, message):
     path.parent.mkdir()
     save_file(content, path, metadata)
     with pytest.raises(UniPortraitError, match=rf"^anna\.safetensors .*{message}"):
+        load_face_id(path)
+
+
+def test_a_thumbnail_that_is_not_rgb(path):
+    path.parent.mkdir()
+    save_file(tensors() | {"id0.thumbnail": torch.zeros(3, 8, 8, dtype=torch.uint8)}, path, METADATA)
+    with pytest.raises(UniPortraitError, match=r"id0\.thumbnail is of shape \(3, 8, 8\), needed is RGB"):
         load_face_id(path)
 
 

@@ -36,12 +36,15 @@ def detect(detector, image: np.ndarray, **options) -> tuple[np.ndarray, np.ndarr
 
 
 def assert_found(found: tuple[np.ndarray, np.ndarray], known: tuple[Face, ...], offset=(0, 0)) -> None:
-    """Exactly the known faces, moved by offset (x, y): landmarks within 2 pixels, sides of the boxes within 4."""
+    """Exactly the known faces, moved by offset (x, y): landmarks within 3 pixels, sides of the boxes within 4.
+
+    2.3 of the 3 are insightface's: it takes the scale of y for both axes, and on the padded group photo they differ.
+    """
     boxes, landmarks = found
     assert len(boxes) == len(landmarks) == len(known)
     assert (boxes[:, 4] > 0.9).all()
     for box, points, face in zip(boxes, landmarks, known, strict=True):
-        np.testing.assert_allclose(points - offset, face.landmarks, rtol=0, atol=2)
+        np.testing.assert_allclose(points - offset, face.landmarks, rtol=0, atol=3)
         np.testing.assert_allclose(box[:4].reshape(2, 2) - offset, np.reshape(face.box, (2, 2)), rtol=0, atol=4)
 
 
@@ -129,7 +132,7 @@ def test_a_detector_for_another_side_finds_them_at_that_side_alone(tmp_path, nam
     for shown in (640, 512, 384, 256):
         canvas, scale = fit(photo(name), shown)
         boxes, landmarks = detect(small, canvas)
-        boxes[:, :4] /= scale
+        boxes[:, :4] /= np.tile(scale, 2)
         assert_found((boxes, landmarks / scale), FACES[name] if shown == side else ())
 
 

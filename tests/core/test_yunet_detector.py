@@ -39,7 +39,7 @@ def assert_known(found: list[Face], name: str, scale: float) -> None:
     assert len(found) == len(FACES[name])
     for one, known in zip(sorted(found, key=lambda face: face.box[0]), FACES[name], strict=True):
         assert one.box.shape == (4,) and one.landmarks.shape == (5, 2)
-        np.testing.assert_allclose(one.box / scale, known.box, rtol=0, atol=4)
+        np.testing.assert_allclose(one.box / np.tile(scale, 2), known.box, rtol=0, atol=4)
         np.testing.assert_allclose(one.landmarks / scale, known.landmarks, rtol=0, atol=2)
         assert isinstance(one.confidence, float) and 0.9 < one.confidence <= 1
 
@@ -158,13 +158,19 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, file):
 
 def test_without_opencv_the_package_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(UniPortraitError, match="pip install opencv-python"):
+    with pytest.raises(UniPortraitError, match="pip install --upgrade opencv-python"):
         YuNetDetector(folder / STATIC)
 
 
 def test_an_opencv_without_yunet_counts_as_missing(folder, monkeypatch):
     monkeypatch.delattr(cv2, "FaceDetectorYN")
     with pytest.raises(UniPortraitError, match="OpenCV 4.10 or later"):
+        YuNetDetector(folder / STATIC)
+
+
+def test_an_opencv_that_is_too_old_is_named(folder, monkeypatch):
+    monkeypatch.setattr(cv2, "__version__", "4.9.0.80")
+    with pytest.raises(UniPortraitError, match=r"OpenCV 4.10 or later.*found is 4\.9\.0.*--upgrade opencv-python"):
         YuNetDetector(folder / STATIC)
 
 

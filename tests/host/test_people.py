@@ -149,6 +149,34 @@ def test_the_router_divides_what_the_masks_leave(unet, uniportrait, core):
     assert recipe.relative_error(sample(apply(unet, uniportrait, empty)), routed) <= SAME
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (1, 1, 8, 8)])
+def test_masks_as_other_packs_give_them(two, shape):
+    (person,) = adjust(two[:1], mask=torch.full(shape, 2.0))
+    assert torch.equal(person.mask, torch.ones(8, 8))
+
+
+@pytest.mark.parametrize(
+    "mask", [torch.full((1, 8, 8), torch.nan), torch.zeros(1, 0, 8), torch.zeros(1, 3, 8, 8), torch.zeros(8)]
+)
+def test_what_is_no_mask(two, mask):
+    with pytest.raises(GraphError, match=r"mask at Adjust Face ID is of shape .* needed is \(masks, height, width\)"):
+        adjust(two[:1], mask=mask)
+
+
+def test_a_black_mask_is_mentioned_in_the_log(two, caplog):
+    adjust(two, mask=halves())
+    assert not caplog.records
+    adjust(two, mask=halves() * torch.tensor([1, 0])[:, None, None])
+    assert [record.message for record in caplog.records] == [
+        "Mask 2 at Adjust Face ID is black: the person will be nowhere in the picture."
+    ]
+
+
+def test_adjusting_again_sets_the_weight_anew_and_keeps_the_mask(two):
+    (person,) = adjust(adjust(two[:1], 0.5, halves()[:1]), 2.0)
+    assert person.weight == 2.0 and torch.equal(person.mask, halves()[0])
+
+
 @pytest.mark.parametrize("latent", [(9, 17), (24, 8)])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_masks_with_latents_of_any_size(unet, uniportrait, two, latent, batch):

@@ -55,14 +55,14 @@ def pad_with_grey(image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     return np.pad(image, ((top, top), (left, left), (0, 0)), constant_values=128), (left, top)
 
 
-def fit(image: np.ndarray, side: int = DETECTION_SIZE) -> tuple[np.ndarray, float]:
+def fit(image: np.ndarray, side: int = DETECTION_SIZE) -> tuple[np.ndarray, np.ndarray]:
     """Fit an RGB image into the top left side×side pixels of the detector's square, as insightface does.
 
-    Returns the square, (DETECTION_SIZE, DETECTION_SIZE, 3) uint8, else black, and the scale in its pixels per image
-    pixel.
+    Returns the square, (DETECTION_SIZE, DETECTION_SIZE, 3) uint8, else black, and the scale of x and y in its pixels
+    per image pixel: sizes are rounded, so the two differ a little.
     """
     height, width = image.shape[:2]
     fitted = (int(side * width / height), side) if height > width else (side, int(side * height / width))
     square = np.zeros((DETECTION_SIZE, DETECTION_SIZE, 3), np.uint8)
     square[: fitted[1], : fitted[0]] = cv2.resize(image, fitted)
-    return square, fitted[1] / height
+    return square, np.array([fitted[0] / width, fitted[1] / height])
