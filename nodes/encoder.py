@@ -1,7 +1,7 @@
 """The encoder under the host's model management: aligned crops become identities.
 
-Photos are looked at in chunks. Their features wait in system memory, where one photo's need about as much as its crop,
-and the resampler reads them chunk by chunk: on the device, any number of photos needs the memory of one chunk.
+Photos are looked at in chunks. Their features wait in system memory, less than a megabyte for each photo, and the
+resampler reads them chunk by chunk: on the device, any number of photos needs the memory of one chunk.
 """
 
 from collections.abc import Callable, Sequence

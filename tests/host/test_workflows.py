@@ -228,6 +228,17 @@ def test_a_workflow_on_the_canvas(shown: FrontEnd, server: ComfyClient, name: st
     assert not shown.errors
 
 
+@pytest.mark.browser
+def test_a_workflow_that_was_saved_before_encode_had_so_many_inputs(shown: FrontEnd) -> None:
+    workflow = load("single_id")
+    for node in workflow["nodes"]:
+        if node["type"] == "FaceIDEncode":
+            node["widgets_values"], node["inputs"] = node["widgets_values"][:1], node["inputs"][:5]
+    shown.load(workflow)
+    assert shown.prompt() == load_prompt("single_id")
+    assert not shown.errors
+
+
 @pytest.mark.slow
 @pytest.mark.browser
 def test_the_crops_are_seen_under_the_encoders(shown: FrontEnd, tmp_path: Path) -> None:
