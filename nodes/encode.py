@@ -10,7 +10,7 @@ from ..uniportrait_core.faces import Detector as FindFaces
 from .clip import check_clip
 from .encoder import encode_people
 from .photos import check_photos, find_crops
-from .sockets import CATEGORY, Detector, FaceID, UniPortrait, aliases, keeps_pictures
+from .sockets import CATEGORY, Detector, FaceID, UniPortrait, aliases, keeps_pictures, min_confidence
 from .weights import Weights
 
 ERROR, SKIP = "error", "skip photo"
@@ -72,16 +72,7 @@ class FaceIDEncode(io.ComfyNode):
                     optional=True,
                     tooltip="With a detector: what to do about a photo without such a face. Skipping all is an error.",
                 ),
-                io.Float.Input(
-                    "min_confidence",
-                    default=MIN_CONFIDENCE,
-                    min=0.05,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    tooltip="With a detector: how sure it has to be of a face, 0 to 1; published: 0.5. Lower finds "
-                    "more, also what is no face.",
-                ),
+                min_confidence(optional=True),
                 io.Combo.Input(
                     "batch",
                     options=[ONE_PERSON, ONE_EACH],

@@ -7,10 +7,10 @@ from torch import Tensor
 from ..uniportrait_core.alignment import align
 from ..uniportrait_core.drawing import draw_faces
 from ..uniportrait_core.embedding import CROP_SIZE
-from ..uniportrait_core.faces import MIN_CONFIDENCE, ORDERS, find_faces, order_faces
+from ..uniportrait_core.faces import ORDERS, find_faces, order_faces
 from ..uniportrait_core.faces import Detector as FindFaces
 from .photos import check_photos, no_face, to_image, to_pixels
-from .sockets import CATEGORY, Detector, aliases
+from .sockets import CATEGORY, Detector, aliases, min_confidence
 
 
 class UniPortraitDetectFaces(io.ComfyNode):
@@ -34,15 +34,7 @@ class UniPortraitDetectFaces(io.ComfyNode):
                     tooltip="How the faces of a photo are numbered, from 0. In a batch the count goes on from photo to "
                     "photo.",
                 ),
-                io.Float.Input(
-                    "min_confidence",
-                    default=MIN_CONFIDENCE,
-                    min=0.05,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="How sure the detector has to be of a face, 0 to 1; published: 0.5. Lower finds more, also "
-                    "what is no face.",
-                ),
+                min_confidence(),
             ],
             outputs=[
                 io.Image.Output(

@@ -12,13 +12,13 @@ from ..uniportrait_core.alignment import align
 from ..uniportrait_core.drawing import draw_faces
 from ..uniportrait_core.embedding import CROP_SIZE, look_at_faces
 from ..uniportrait_core.errors import UniPortraitError
-from ..uniportrait_core.faces import MIN_CONFIDENCE, Face, find_faces
 from ..uniportrait_core.faces import Detector as FindFaces
+from ..uniportrait_core.faces import Face, find_faces
 from ..uniportrait_core.identity import FaceID as People
 from ..uniportrait_core.similarity import Likeness, judge
 from .encoder import CHUNK
 from .photos import check_photos, to_image, to_pixels
-from .sockets import CATEGORY, Detector, FaceID, UniPortrait, aliases
+from .sockets import CATEGORY, Detector, FaceID, UniPortrait, aliases, min_confidence
 from .weights import Weights
 
 SAME_PERSON = 0.4
@@ -40,14 +40,7 @@ class UniPortraitFaceSimilarity(io.ComfyNode):
                 Detector.Input("detector", tooltip="From Face Detector."),
                 io.Image.Input("image", tooltip="The pictures to judge, one or a batch."),
                 FaceID.Input("face_id", tooltip="The people who should be in each picture."),
-                io.Float.Input(
-                    "min_confidence",
-                    default=MIN_CONFIDENCE,
-                    min=0.05,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="How sure the detector has to be of a face, 0 to 1.",
-                ),
+                min_confidence(),
                 io.Float.Input(
                     "threshold",
                     default=SAME_PERSON,

@@ -4,6 +4,8 @@ from dataclasses import fields
 
 from comfy_api.latest import io
 
+from ..uniportrait_core.faces import MIN_CONFIDENCE
+
 CATEGORY = "UniPortrait"
 
 
@@ -20,6 +22,20 @@ class FaceID(io.ComfyTypeIO):
 @io.comfytype(io_type="UNIPORTRAIT_DETECTOR")
 class Detector(io.ComfyTypeIO):
     """A face detector: `uniportrait_core.faces.Detector`."""
+
+
+def min_confidence(**settings: object) -> io.Float.Input:
+    """The input of all nodes that look for faces."""
+    return io.Float.Input(
+        "min_confidence",
+        default=MIN_CONFIDENCE,
+        min=0.05,
+        max=1.0,
+        step=0.05,
+        tooltip="How sure the detector has to be of a face, 0 to 1; published: 0.5. Lower finds more, also what is no "
+        "face.",
+        **settings,
+    )
 
 
 def aliases(*names: str) -> dict[str, list[str]]:
