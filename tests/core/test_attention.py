@@ -353,6 +353,13 @@ def test_folded_vectors_come_in_eights(count):
     assert folded.shape == (8 if count <= 8 else 16, 2 * CHANNELS) and not folded[count:].any()
 
 
+def test_the_rows_that_fill_up_never_win():
+    """Also where everybody's logits are negative, as rounding may make them."""
+    folded = F.pad(-torch.ones(3, 2 * CHANNELS), (0, 0, 0, 5))
+    positive = torch.eye(2 * CHANNELS, CHANNELS), torch.full((2 * CHANNELS,), 3.0)
+    assert route(recipe.noise("x", (1, 100, CHANNELS)).abs(), positive, folded, 3).max() < 3
+
+
 def test_prepared_layers_cannot_be_changed():
     (layer,) = prepare([id_layer()], None, people(1), 0.7)
     assert isinstance(layer, IDAttention)

@@ -134,6 +134,7 @@ def test_a_provider_that_does_not_work_is_replaced_with_one_line_in_the_log(mode
         detector = InsightFaceDetector(model, CUDA)
     (record,) = caplog.records
     assert "CUDAExecutionProvider does not work (no driver)" in record.message
+    assert record.levelno == logging.WARNING
     assert tried == [[CUDA, CPU], [CPU]]
     assert find(detector)
 
