@@ -2,6 +2,7 @@
 
     python dev.py test          lint, the core's tests, and the host's tests in two versions of ComfyUI
     python dev.py demo          the pack's workflows in a real ComfyUI, pictures in demo-output/
+    python dev.py bench         what the pack costs per step and once, measured side by side
 
 What it sets up lies in the user's cache folder and is shared by all checkouts: a Python environment, two versions
 of ComfyUI, and stand-in weights (files with the published models' names and tensors, but made-up values). To use a
@@ -101,9 +102,22 @@ def demo(options: argparse.Namespace, _: Sequence[str]) -> int:
     return provision.run(command)
 
 
+def bench(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Measure what the pack costs."""
+    with provision.alone_in_cache() as cache:
+        hosts = provision.get_hosts(cache)
+        host = hosts.get("yours") or hosts.get(options.host)
+        if host is None:
+            raise DevError("the benchmark needs ComfyUI; set COMFYUI_PATH=/path/to/ComfyUI to use one that you have")
+        python = provision.get_environment(next(iter(hosts.values())), cache)
+    command = [python, ROOT / "tests" / "bench.py", "--host", host, "--device", options.device]
+    command += ["--batch", str(options.batch), "--rounds", str(options.rounds), *(["--full"] if options.full else [])]
+    return provision.run(command)
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True, metavar="test | demo")
+    commands = parser.add_subparsers(required=True, metavar="test | demo | bench")
     command = commands.add_parser("test", help="run all checks", epilog="Arguments after -- go to pytest.")
     command.set_defaults(run=test)
     command.add_argument("--host", choices=("both", *HOSTS), default="both", help="which ComfyUI to test in")
@@ -114,6 +128,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     command.add_argument("--host", choices=tuple(HOSTS), default="newest", help="which ComfyUI to run in")
     command.add_argument("--models", type=Path, help="a ComfyUI `models` folder with the real weights")
     command.add_argument("--output", type=Path, default=Path("demo-output"), help="where the pictures go")
+    command = commands.add_parser("bench", help="measure what the pack costs")
+    command.set_defaults(run=bench)
+    command.add_argument("--host", choices=tuple(HOSTS), default="newest", help="which ComfyUI to measure in")
+    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to measure")
+    command.add_argument("--full", action="store_true", help="Stable Diffusion 1.5's real size; else a narrow UNet")
+    command.add_argument("--batch", type=int, default=1, help="pictures per step")
+    command.add_argument("--rounds", type=int, default=10, help="repetitions of each measurement")
     return parser.parse_args(arguments)
 
 

@@ -4,27 +4,20 @@
 process of its own.
 """
 
-import asyncio
 import os
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+import boot
+
 HOST = os.environ.get("COMFYUI_PATH")
 
 if HOST:
-    sys.path.insert(0, HOST)
     _base = tempfile.TemporaryDirectory(prefix="uniportrait-host-", ignore_cleanup_errors=True)  # gone at exit
     BASE = Path(_base.name).resolve()
-    # The host reads its command line when it is imported.
-    sys.argv = ["main.py", "--cpu", "--use-pytorch-cross-attention", "--base-directory", str(BASE)]
-    import comfy.options
-    import utils.install_util  # noqa: F401  (before another package can take the name `utils`)
-
-    comfy.options.enable_args_parsing()
+    boot.import_host(HOST, BASE, ["--cpu"])
 else:
     collect_ignore_glob = ["test_*.py"]
 
@@ -38,14 +31,7 @@ def base() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def pack():
     """The pack, loaded by the host: its module."""
-    import nodes
-
-    for folder in ("models", "input", "output", "temp", "custom_nodes"):
-        (BASE / folder).mkdir(exist_ok=True)
-    asyncio.run(nodes.init_extra_nodes(init_custom_nodes=False, init_api_nodes=False))
-    loaded = asyncio.run(nodes.load_custom_node(str(ROOT)))
-    assert loaded, "the host could not load the pack; its log says why"
-    return sys.modules[str(ROOT).replace(".", "_x_")]
+    return boot.load_pack(BASE)
 
 
 @pytest.fixture(scope="session")

@@ -77,9 +77,9 @@ def _writers(host: Path, multipliers: tuple[int, ...], full: bool) -> dict[Path,
         VAE: lambda path: write_safetensors(path, _autoencoder(full)),
         CLIP_VISION: lambda path: write_safetensors(path, draw_all("clip_vision", host_shapes.clip_vision(host))),
         CONTROLNET: lambda path: _write_controlnet(path, multipliers),
-        FACEID: lambda path: _write_faceid(path, channels),
-        ROUTER: lambda path: _write_router(path, channels),
-        BACKBONE: _write_backbone,
+        FACEID: lambda path: write_faceid(path, channels),
+        ROUTER: lambda path: write_router(path, channels),
+        BACKBONE: write_backbone,
         DETECTOR: lambda path: _detectors("detector").write_detector(path),
         YUNET: lambda path: _detectors("yunet").write_yunet(path),
     }
@@ -108,19 +108,19 @@ def _write_controlnet(path: Path, multipliers: tuple[int, ...]) -> None:
     write_safetensors(path, {f"control_model.{key}": tensor for key, tensor in state.items()})
 
 
-def _write_faceid(path: Path, channels: Sequence[int]) -> None:
+def write_faceid(path: Path, channels: Sequence[int]) -> None:
     state = _draw_tables("faceid", published_shapes.faceid(channels))
     shape_resampler(state["faceid_proj"])
     write_pickle(path, state)
 
 
-def _write_router(path: Path, channels: Sequence[int]) -> None:
+def write_router(path: Path, channels: Sequence[int]) -> None:
     state = _draw_tables("router", published_shapes.router(channels))
     shape_routers(state["faceid_adapter"])
     write_pickle(path, state)
 
 
-def _write_backbone(path: Path) -> None:
+def write_backbone(path: Path) -> None:
     state = draw_all("backbone", published_shapes.backbone(), BACKBONE_GAINS)
     shape_backbone(state)
     write_pickle(path, state)

@@ -1,0 +1,219 @@
+"""What the pack costs, side by side in one run in a real ComfyUI: per step, and once per picture or photo.
+
+    python tests/bench.py --host COMFYUI                        on the CPU, with a narrow UNet
+    python tests/bench.py --host COMFYUI --device cuda --full   Stable Diffusion 1.5's real size, in half precision
+
+`python dev.py bench` calls it with everything set up. All weights are random: cost does not depend on them. Steps are
+timed in turns, one call of each kind per round, so that what else the machine does hits all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+TESTS = Path(__file__).resolve().parent
+sys.path[:0] = [str(TESTS), str(TESTS / "host"), str(TESTS / "standins")]
+
+SIZES = {"512x512": (64, 64), "512x768": (64, 96)}  # of the picture: height and width of the latent
+PEOPLE = (1, 2, 4)
+WARM_UP = 2  # rounds
+
+
+class Bench:
+    """The models to measure, on the device."""
+
+    def __init__(self, host: Path, base: Path, device: str, full: bool):
+        import boot
+
+        boot.import_host(host, base, ["--cpu"] if device == "cpu" else [])
+        import build
+        import host_shapes
+        import published_shapes
+
+        self.host, self.device, self.pack = host, torch.device(device), boot.load_pack(base)
+        self.dtype = torch.float32 if device == "cpu" else torch.float16
+        self.multipliers = build.FULL if full else build.SMALL
+        channels = published_shapes.attention_channels(self.multipliers)
+        folder = base / "models" / "uniportrait"
+        build.write_faceid(folder / build.FACEID.name, channels)
+        build.write_router(folder / build.ROUTER.name, channels)
+        build.write_backbone(folder / build.BACKBONE.name)
+        files = {"faceid": build.FACEID.name, "router": build.ROUTER.name, "face_backbone": build.BACKBONE.name}
+        self.weights = self.run("LoadUniPortrait", **files)
+        self.unet = self._unet(host_shapes.unet(self.multipliers))
+
+    @staticmethod
+    def run(node: str, **inputs: object) -> Any:
+        """The first output of a node, through the host's executor."""
+        from graph import run_node
+
+        return run_node(node, **inputs)
+
+    def _unet(self, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+        import comfy.sd
+
+        from weights import draw_all
+
+        return comfy.sd.load_diffusion_model_state_dict(draw_all("unet", shapes), {"dtype": self.dtype})
+
+    def clip_vision(self) -> Any:
+        """CLIP ViT-H/14."""
+        import comfy.clip_vision
+
+        import host_shapes
+        from weights import draw_all
+
+        return comfy.clip_vision.load_clipvision_from_sd(draw_all("clip_vision", host_shapes.clip_vision(self.host)))
+
+    def patched(self, people: int) -> Any:
+        """The UNet with people. Without the LoRA, which is merged into the weights and costs no step anything."""
+        import small
+
+        face_id = small.people(self._core, people)
+        return small.apply(self.unet, self.weights, face_id, lora_scale=0.0)
+
+    def _core(self, name: str) -> ModuleType:
+        return importlib.import_module(f"{self.pack.__name__}.uniportrait_core.{name}")
+
+    @contextmanager
+    def step(self, model: Any, latent: tuple[int, int], batch: int) -> Iterator[Callable[[], None]]:
+        """One UNet call with classifier-free guidance, as the host's samplers make it; ready for many."""
+        import comfy.model_management
+        import comfy.model_patcher
+        import comfy.sampler_helpers
+
+        comfy.model_management.load_models_gpu([model])
+        options = comfy.model_patcher.create_model_options_clone(model.model_options)
+        comfy.sampler_helpers.prepare_model_patcher(model, {}, options)
+        rows = 2 * batch
+        x = torch.randn(rows, 4, *latent).to(self.device, self.dtype)
+        text = torch.randn(rows, 77, 768).to(self.device, self.dtype)
+        timestep = torch.full((rows,), 500.0, device=self.device)
+        sigma = model.get_model_object("model_sampling").sigma(timestep.cpu()).to(self.device)
+        settings = {**options["transformer_options"], "cond_or_uncond": [1, 0], "sigmas": sigma}
+
+        def call() -> None:
+            with torch.inference_mode():
+                model.model.diffusion_model(x, timestep, context=text, transformer_options=settings)
+
+        yield call
+        model.cleanup()
+
+    def seconds(self, call: Callable[[], object]) -> float:
+        """How long a call takes, the device included."""
+        self._wait()
+        start = time.perf_counter()
+        call()
+        self._wait()
+        return time.perf_counter() - start
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def resident_bytes(model: Any) -> int:
+    """What the pack holds on the device while `model` samples."""
+    (tap,) = model.wrappers["diffusion_model"]["uniportrait"]
+    return sum(t.numel() * t.element_size() for layers in tap.resident.values() for t in tensors_of(layers))
+
+
+def tensors_of(thing: object) -> list[torch.Tensor]:
+    """All tensors in a nest of dataclasses and sequences."""
+    if isinstance(thing, torch.Tensor):
+        return [thing]
+    parts = vars(thing).values() if hasattr(thing, "__dataclass_fields__") else thing or ()
+    return [tensor for part in parts for tensor in tensors_of(part)]
+
+
+def flops(call: Callable[[], None]) -> int:
+    # The counter knows the parts of attention, not all of its fused forms.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        call()
+    return counter.get_total_flops()
+
+
+def measure_steps(bench: Bench, latent: tuple[int, int], batch: int, rounds: int) -> list[str]:
+    """One row of the table per number of people."""
+    models = {0: bench.unet, **{people: bench.patched(people) for people in PEOPLE}}
+    times: dict[int, list[float]] = {people: [] for people in models}
+    counts, memory = {}, {}
+    with ExitStack() as stack:
+        steps = {people: stack.enter_context(bench.step(model, latent, batch)) for people, model in models.items()}
+        for people, call in steps.items():
+            counts[people] = flops(call)
+            memory[people] = resident_bytes(models[people]) if people else 0
+        for index in range(WARM_UP + rounds):
+            for people, call in steps.items():
+                seconds = bench.seconds(call)
+                if index >= WARM_UP:
+                    times[people].append(seconds)
+    return [row(people, counts, times, memory) for people in models]
+
+
+def row(people: int, counts: Mapping[int, int], times: Mapping[int, Sequence[float]], memory: Mapping[int, int]) -> str:
+    """Everything about one number of people, in percent of the unpatched step of the same round."""
+    low, *_, high = statistics.quantiles(times[people], n=10)
+    added = statistics.median(100 * (own / plain - 1) for own, plain in zip(times[people], times[0], strict=True))
+    return (
+        f"{people or 'none':>6} {counts[people] / 1e9:>12.1f} {100 * (counts[people] / counts[0] - 1):>+8.2f} % "
+        f"{1e3 * statistics.median(times[people]):>12.2f} {f'{1e3 * low:.2f} to {1e3 * high:.2f}':>22} "
+        f"{added:>+8.1f} % {memory[people] / 1e6:>9.1f}"
+    )
+
+
+def measure_once(bench: Bench, rounds: int) -> list[str]:
+    """Lines about what is done once."""
+    lines = []
+    for people in PEOPLE:
+        times = [bench.seconds(lambda people=people: bench.patched(people)) for _ in range(rounds)]
+        lines.append(f"Apply ID Router, {people} people: {statistics.median(times):.3f} s")
+    inputs = {"uniportrait": bench.weights, "clip_vision": bench.clip_vision(), "structure_scale": 0.1}
+    encode = lambda photos: bench.run("FaceIDEncode", image=torch.rand(photos, 224, 224, 3), **inputs)  # noqa: E731
+    lines.append(f"Encode Face ID, the first photo: {bench.seconds(lambda: encode(1)):.3f} s")
+    for photos in (1, 8):
+        times = [bench.seconds(lambda photos=photos: encode(photos)) for _ in range(rounds)]
+        lines.append(f"Encode Face ID, {photos} photos: {statistics.median(times):.3f} s")
+    return lines
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure what the pack costs in a real ComfyUI.")
+    parser.add_argument("--host", type=Path, required=True, help="folder of a ComfyUI checkout")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--full", action="store_true", help="Stable Diffusion 1.5's real size; else a narrow UNet")
+    parser.add_argument("--batch", type=int, default=1, help="pictures per step")
+    parser.add_argument("--rounds", type=int, default=10, help="repetitions of each measurement, 2 or more")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    with tempfile.TemporaryDirectory(prefix="uniportrait-bench-", ignore_cleanup_errors=True) as folder:
+        bench = Bench(options.host.resolve(), Path(folder).resolve(), options.device, options.full)
+        name = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+        size = "Stable Diffusion 1.5" if options.full else "a narrow UNet"
+        print(f"\n{name}, {str(bench.dtype).removeprefix('torch.')}, PyTorch {torch.__version__}, {size}")
+        for size, latent in SIZES.items():
+            print(f"\nA step at {size}, batch of {options.batch}, classifier-free guidance, {options.rounds} rounds")
+            print("people        GFLOP       more    median ms           10 % to 90 %       more   MB held")
+            print("\n".join(measure_steps(bench, latent, options.batch, max(options.rounds, 2))), flush=True)
+        print("\nOnce\n" + "\n".join(measure_once(bench, 3)))
+
+
+if __name__ == "__main__":
+    main()
