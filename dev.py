@@ -86,16 +86,21 @@ def summary(results: Mapping[str, str]) -> int:
     return int(any(result.startswith("FAILED") for result in results.values()))
 
 
+def one_host(choice: str, cache: Path) -> tuple[Path, Path]:
+    """The ComfyUI to run in, the user's own before the chosen one, and the Python to run it with."""
+    hosts = provision.get_hosts(cache)
+    host = hosts.get("yours") or hosts.get(choice)
+    if host is None:
+        raise DevError("this needs ComfyUI; set COMFYUI_PATH=/path/to/ComfyUI to use one that you have")
+    return host, provision.get_environment(next(iter(hosts.values())), cache)
+
+
 def demo(options: argparse.Namespace, _: Sequence[str]) -> int:
     """Run the pack's workflows in a real ComfyUI."""
     if options.models and not options.models.is_dir():
         raise DevError(f"--models {options.models} is no folder; give a ComfyUI `models` folder")
     with provision.alone_in_cache() as cache:
-        hosts = provision.get_hosts(cache)
-        host = hosts.get("yours") or hosts.get(options.host)
-        if host is None:
-            raise DevError("the demo needs ComfyUI; set COMFYUI_PATH=/path/to/ComfyUI to use one that you have")
-        python = provision.get_environment(next(iter(hosts.values())), cache)
+        host, python = one_host(options.host, cache)
         models = options.models.resolve() if options.models else provision.get_standins(python, host, cache)
     command = [python, ROOT / "tests" / "demo.py", "--host", host, "--models", models]
     command += ["--output", options.output.resolve(), *([] if options.models else ["--standins"])]
@@ -105,11 +110,7 @@ def demo(options: argparse.Namespace, _: Sequence[str]) -> int:
 def bench(options: argparse.Namespace, _: Sequence[str]) -> int:
     """Measure what the pack costs."""
     with provision.alone_in_cache() as cache:
-        hosts = provision.get_hosts(cache)
-        host = hosts.get("yours") or hosts.get(options.host)
-        if host is None:
-            raise DevError("the benchmark needs ComfyUI; set COMFYUI_PATH=/path/to/ComfyUI to use one that you have")
-        python = provision.get_environment(next(iter(hosts.values())), cache)
+        host, python = one_host(options.host, cache)
     command = [python, ROOT / "tests" / "bench.py", "--host", host, "--device", options.device]
     command += ["--batch", str(options.batch), "--rounds", str(options.rounds), *(["--full"] if options.full else [])]
     return provision.run(command)
