@@ -4,9 +4,10 @@ Everything that is the same at every step is in `IDAttention`; calling it does w
 choice, or the share that region masks give (`regions.py`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import groupby, pairwise
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,28 +19,10 @@ from .routing import fold, route
 
 COND, UNCOND = 0, 1
 
+Record = Callable[[Tensor, int], None]
+"""Told each person's share of the spots in some conditional rows, (people, rows, spots), 0..1, and the first row."""
 
-@dataclass(frozen=True)
-class People:
-    """The people as one layer sees them in one half (conditional or unconditional) of the batch.
-
-    Attributes:
-        key: (people, tokens, channels).
-        value: the same shape, already times id_scale and the person's weight.
-        folded: what the router needs to choose among the candidates, the people without a mask (`routing.fold`); None
-            where there is nothing to choose.
-        apart: what a candidate's win adds to the logits of everybody's tokens, (candidates, people · tokens): −∞ for
-            the other candidates, 0 for the winner and for people with a mask. None where there is nothing to choose.
-    """
-
-    key: Tensor
-    value: Tensor
-    folded: Tensor | None = None
-    apart: Tensor | None = None
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> "People":
-        tensors = (self.key, self.value, self.folded, self.apart)
-        return People(*(None if t is None else t.to(device, dtype) for t in tensors))
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,22 +30,28 @@ class PlainAttention:
     """One layer's ID attention where nobody has to be chosen: one attention for all rows.
 
     Attributes:
-        key, value: unconditional, then conditional, which is the host's usual order, (2, tokens, channels).
+        key: (2, heads, tokens, channels per head), unconditional, then conditional, which is the host's usual order.
+        value: the same shape, already times id_scale and the person's weight.
     """
 
     key: Tensor
     value: Tensor
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "PlainAttention":
-        return PlainAttention(self.key.to(device, dtype), self.value.to(device, dtype))
+        return _moved(self, device, dtype)
 
     def __call__(
-        self, hidden: Tensor, x: Tensor, query: Tensor, heads: int, kinds: Sequence[int], shares: Tensor | None = None
+        self,
+        hidden: Tensor,
+        x: Tensor,
+        query: Tensor,
+        kinds: Sequence[int],
+        shares: Tensor | None = None,
+        record: Record | None = None,
     ) -> Tensor:
-        """As `RoutedAttention`; there are no shares."""
+        """As `RoutedAttention`; there are no shares, and nothing is recorded."""
         key, value = (_in_order(t, list(kinds)) for t in (self.key, self.value))
-        attended = _attend(query.reshape(len(kinds), -1, query.shape[-1]), key, value, heads)
-        return hidden + attended.reshape(hidden.shape)
+        return hidden + _attend(query, key, value).reshape(hidden.shape)
 
 
 def _in_order(pair: Tensor, kinds: list[int]) -> Tensor:
@@ -77,23 +66,53 @@ def _in_order(pair: Tensor, kinds: list[int]) -> Tensor:
 
 
 @dataclass(frozen=True)
+class People:
+    """Several people as one layer sees them in one half (conditional or unconditional) of the batch.
+
+    Attributes:
+        key: all of them in a row, (1, heads, people · tokens, channels per head); where people have region masks,
+            each apart, (people, heads, tokens, channels per head).
+        value: the same shape, already times id_scale and each person's weight.
+        folded: what the router needs to choose among the candidates, the people without a mask (`routing.fold`); None
+            where there is nothing to choose.
+        chosen: what follows from each candidate's win. All in a row: what is added to the logits of everybody's
+            tokens, −∞ or 0, (candidates, people · tokens). Each apart: who has a part in the spot, 0 or 1,
+            (candidates, people). None where there is nothing to choose.
+    """
+
+    key: Tensor
+    value: Tensor
+    folded: Tensor | None = None
+    chosen: Tensor | None = None
+
+    def winners(self, x: Tensor, query_in: tuple[Tensor, Tensor]) -> Tensor | None:
+        """The candidate that wins each spot, (rows, spots); None where there is nothing to choose."""
+        return None if self.folded is None else route(x, query_in, self.folded, len(self.chosen))
+
+
+@dataclass(frozen=True)
 class RoutedAttention:
-    """One layer's ID attention where every spot has people of its own.
+    """One layer's ID attention where every spot belongs to one person.
 
     Attributes:
         halves: the people in conditional rows and in unconditional rows, indexed by COND and UNCOND.
-        query_in: θ's first layer, weight and bias; None where masks leave nothing to choose.
+        query_in: θ's first layer, weight and bias.
     """
 
     halves: tuple[People, People]
-    query_in: tuple[Tensor, Tensor] | None = None
+    query_in: tuple[Tensor, Tensor]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "RoutedAttention":
-        query_in = self.query_in and tuple(t.to(device, dtype) for t in self.query_in)
-        return RoutedAttention(tuple(half.to(device, dtype) for half in self.halves), query_in)
+        return _moved(self, device, dtype)
 
     def __call__(
-        self, hidden: Tensor, x: Tensor, query: Tensor, heads: int, kinds: Sequence[int], shares: Tensor | None = None
+        self,
+        hidden: Tensor,
+        x: Tensor,
+        query: Tensor,
+        kinds: Sequence[int],
+        shares: Tensor | None = None,
+        record: Record | None = None,
     ) -> Tensor:
         """Add ID attention to a layer's attention output.
 
@@ -101,102 +120,163 @@ class RoutedAttention:
             hidden: the attention output before the output projection, (rows, spots, channels); left as it is.
             x: the layer's normed input, of the same shape.
             query: the layer's queries, of the same shape.
-            heads: attention heads.
             kinds: COND or UNCOND for each of the equal parts that the rows consist of.
-            shares: of each spot for each person, (people, spots), where people have region masks
+            shares: of each spot for each person, (people, rows or 1, spots), where people have region masks
                 (`regions.region_shares`).
+            record: told who has each spot.
 
         Returns:
             The sum, of the same shape.
         """
-        part, start, sums = len(hidden) // len(kinds), 0, []
-        for kind, run in groupby(kinds):
-            rows = slice(start, start := start + part * len(list(run)))
+        runs, sizes = _runs(kinds, len(hidden))
+        attended: list[Tensor] = []
+        for kind, x_run, query_run in zip(runs, x.split(sizes), query.split(sizes), strict=True):
             people = self.halves[kind]
-            winner = None if people.folded is None else route(x[rows], self.query_in, people.folded, len(people.apart))
-            if shares is None:
-                attended = _attend_to_winner(people, query[rows], heads, winner)
-            else:
-                attended = _attend_to_all(people, query[rows], heads, shares, winner)
-            sums.append(hidden[rows] + attended)
-        return sums[0] if len(sums) == 1 else torch.cat(sums)
+            winners = people.winners(x_run, self.query_in)
+            if record and kind == COND and winners is not None:
+                record(F.one_hot(winners, len(people.chosen)).movedim(-1, 0), _rows(attended))
+            # Softmax over the winner's own tokens only: N separate attentions and a one-hot sum, in one.
+            mask = None if winners is None else F.embedding(winners.flatten(), people.chosen)
+            attended.append(_attend(query_run, people.key, people.value, mask).reshape(query_run.shape))
+        return hidden + _join(attended)
 
 
-IDAttention = PlainAttention | RoutedAttention
+@dataclass(frozen=True)
+class RegionAttention:
+    """One layer's ID attention where people have region masks, all or some of them.
+
+    Attributes:
+        halves: as in `RoutedAttention`.
+        query_in: θ's first layer; None where masks leave nothing to choose.
+    """
+
+    halves: tuple[People, People]
+    query_in: tuple[Tensor, Tensor] | None = None
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "RegionAttention":
+        return _moved(self, device, dtype)
+
+    def __call__(
+        self,
+        hidden: Tensor,
+        x: Tensor,
+        query: Tensor,
+        kinds: Sequence[int],
+        shares: Tensor,
+        record: Record | None = None,
+    ) -> Tensor:
+        """As `RoutedAttention`."""
+        runs, sizes = _runs(kinds, len(hidden))
+        each_row = shares.expand(-1, len(hidden), -1)
+        attended: list[Tensor] = []
+        for kind, x_run, query_run, own in zip(
+            runs, x.split(sizes), query.split(sizes), each_row.split(sizes, dim=1), strict=True
+        ):
+            people = self.halves[kind]
+            winners = people.winners(x_run, self.query_in)
+            if winners is not None:  # among the people without a mask, the winner takes what remains
+                own = own * F.embedding(winners, people.chosen).movedim(-1, 0)
+            if record and kind == COND:
+                record(own, _rows(attended))
+            # Every person's attention for all rows, which have the same keys: they are one long picture.
+            everybody = query_run.reshape(1, -1, query_run.shape[-1]).expand(len(people.key), -1, -1)
+            apart = _attend(everybody, people.key, people.value).reshape(-1, *query_run.shape)
+            attended.append((apart * own[..., None]).sum(dim=0))
+        return hidden + _join(attended)
+
+
+IDAttention = PlainAttention | RoutedAttention | RegionAttention
 """One layer's ID attention, ready for sampling."""
 
 
-def _attend_to_winner(people: People, query: Tensor, heads: int, winner: Tensor | None) -> Tensor:
-    # Softmax over the winner's own tokens only: N separate attentions and a one-hot sum, in one.
-    mask = None if winner is None else F.embedding(winner.flatten(), people.apart)
-    key, value = (t.flatten(0, 1)[None] for t in (people.key, people.value))
-    # All rows have the same keys: they are one long picture.
-    return _attend(query.reshape(1, -1, query.shape[-1]), key, value, heads, mask).reshape(query.shape)
+def _runs(kinds: Sequence[int], rows: int) -> tuple[list[int], list[int]]:
+    """Neighbouring parts of a kind as one: their kinds, and how many rows they have."""
+    runs = [(kind, len(list(run))) for kind, run in groupby(kinds)]
+    return [kind for kind, _ in runs], [parts * rows // len(kinds) for _, parts in runs]
 
 
-def _attend_to_all(people: People, query: Tensor, heads: int, shares: Tensor, winner: Tensor | None) -> Tensor:
-    count, channels = len(people.key), query.shape[-1]
-    shares = shares[:, None]
-    if winner is not None:  # among the people without a mask, the winner takes what remains
-        visible = people.apart.unflatten(-1, (count, -1))[..., 0].exp()
-        shares = shares * F.embedding(winner, visible).movedim(-1, 0)
-    attended = _attend(query.reshape(1, -1, channels).expand(count, -1, -1), people.key, people.value, heads)
-    return (attended.reshape(count, *query.shape) * shares[..., None]).sum(dim=0)
+def _rows(parts: list[Tensor]) -> int:
+    return sum(len(part) for part in parts)
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """Attention with heads, of (batch, length, channels) each; `mask` is added to the logits."""
-    q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query, key, value))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+def _join(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def prepare(
-    layers: Sequence[IDLayer], routers: Sequence[RouterLayer] | None, face_id: FaceID, id_scale: float
-) -> tuple[IDAttention, ...]:
-    """Project people into every cross-attention layer, in float32 on the CPU.
-
-    Args:
-        layers: ID keys and values of every layer.
-        routers: the router of every layer; may be None where there are not two people without a region mask.
-        face_id: the people, tokens of (tokens, dim).
-        id_scale: strength of ID attention, 0..2; 0.7 in the published app.
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention of queries (…, channels), in as many equal parts as there are keys; `mask` is added to the logits.
 
     Returns:
-        The ID attention of every layer, in the order of `layers`.
+        (parts, queries of a part, channels).
     """
-    routers = routers or [None] * len(layers)
-    return tuple(
-        _prepare_layer(layer, router, face_id, id_scale) for layer, router in zip(layers, routers, strict=True)
-    )
+    parts, heads, _, channels = key.shape
+    q = query.reshape(parts, -1, heads, channels).transpose(1, 2)
+    return F.scaled_dot_product_attention(q, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
-def _prepare_layer(layer: IDLayer, router: RouterLayer | None, face_id: FaceID, id_scale: float) -> IDAttention:
+def _moved(thing: T, device: torch.device, dtype: torch.dtype) -> T:
+    """A copy of tensors in dataclasses and tuples."""
+    if isinstance(thing, Tensor):
+        return thing.to(device, dtype)
+    if isinstance(thing, tuple):
+        return tuple(_moved(part, device, dtype) for part in thing)
+    if thing is None:
+        return None
+    return replace(thing, **{f.name: _moved(getattr(thing, f.name), device, dtype) for f in fields(thing)})
+
+
+def prepare(layer: IDLayer, router: RouterLayer | None, face_id: FaceID, id_scale: float, heads: int) -> IDAttention:
+    """Project people into a cross-attention layer, in float32 on the CPU.
+
+    Args:
+        layer: ID keys and values of the layer.
+        router: its router; may be None where there are not two people without a region mask.
+        face_id: the people, tokens of (tokens, dim).
+        id_scale: strength of ID attention, 0..2; 0.7 in the published app.
+        heads: attention heads of the layer.
+    """
     scales = torch.tensor([id_scale * person.weight for person in face_id])
     candidates = [i for i, person in enumerate(face_id) if person.mask is None]
+    masked = len(candidates) < len(face_id)
     cond, uncond = (
-        _project(layer, router, torch.stack([getattr(person, half) for person in face_id]), scales, candidates)
+        _project(layer, router, torch.stack([getattr(person, half) for person in face_id]), scales, candidates, heads)
         for half in ("cond", "uncond")
     )
     routed = cond.folded is not None or uncond.folded is not None
-    if routed or len(candidates) < len(face_id):
-        return RoutedAttention((cond, uncond), router.query_in if routed else None)
+    query_in = router.query_in if routed else None
+    if masked:
+        return RegionAttention((cond, uncond), query_in)
+    if routed:
+        return RoutedAttention((cond, uncond), query_in)
     return PlainAttention(torch.cat((uncond.key, cond.key)), torch.cat((uncond.value, cond.value)))
 
 
 def _project(
-    layer: IDLayer, router: RouterLayer | None, tokens: Tensor, scales: Tensor, candidates: list[int]
+    layer: IDLayer, router: RouterLayer | None, tokens: Tensor, scales: Tensor, candidates: list[int], heads: int
 ) -> People:
     # People encoded with one structure scale share their unconditional tokens. The router cannot tell them apart, and
     # with equal weights the result is the same whoever wins; with different ones each gets an equal share.
     alike = all(torch.equal(tokens[a], tokens[b]) for a, b in pairwise(candidates))
-    if alike and len(candidates) == len(tokens):
+    masked = len(candidates) < len(tokens)
+    if alike and not masked:
         tokens, scales = tokens[:1], scales.mean(dim=0, keepdim=True)
     elif alike and candidates:
         scales = scales.clone()
         scales[candidates] /= len(candidates)
-    key, value = F.linear(tokens, layer.to_k), F.linear(tokens, layer.to_v) * scales[:, None, None]
+    key = F.linear(tokens, layer.to_k).unflatten(-1, (heads, -1))
+    value = (F.linear(tokens, layer.to_v) * scales[:, None, None]).unflatten(-1, (heads, -1))
+    if not masked:
+        key, value = (t.flatten(0, 1)[None] for t in (key, value))
+    key, value = (t.transpose(1, 2).contiguous() for t in (key, value))
     if alike:
         return People(key, value)
-    apart = torch.zeros(len(candidates), len(tokens))
-    apart[:, candidates] = torch.full((len(candidates),) * 2, -torch.inf).fill_diagonal_(0)
-    return People(key, value, fold(router, tokens[candidates]), apart.repeat_interleave(tokens.shape[1], dim=1))
+    return People(key, value, fold(router, tokens[candidates]), _chosen(candidates, tokens, masked))
+
+
+def _chosen(candidates: list[int], tokens: Tensor, masked: bool) -> Tensor:
+    if not masked:
+        others = torch.full((len(candidates),) * 2, -torch.inf).fill_diagonal_(0)
+        return others.repeat_interleave(tokens.shape[1], dim=1)
+    chosen = torch.ones(len(candidates), len(tokens))
+    chosen[:, candidates] = torch.eye(len(candidates))
+    return chosen

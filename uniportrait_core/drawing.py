@@ -1,4 +1,4 @@
-"""Faces drawn on the photo that they were found in."""
+"""Faces drawn on the photo that they were found in, and who has which part of a picture."""
 
 from collections.abc import Sequence
 
@@ -40,10 +40,45 @@ def draw_faces(photo: np.ndarray, faces: Sequence[Face], labels: Sequence[str], 
     return picture
 
 
+def draw_routing(picture: np.ndarray, shares: np.ndarray, labels: Sequence[str], opacity: float) -> np.ndarray:
+    """A copy of the picture with everybody's part in their colour, and a legend.
+
+    Args:
+        picture: RGB, (height, width, 3), uint8.
+        shares: of each spot for each person, (people, rows, columns), 0..1, over the whole picture.
+        labels: one per person, in ASCII.
+        opacity: of the colours where somebody has all of a spot, 0..1.
+
+    Returns:
+        (height, width, 3), uint8.
+    """
+    import cv2
+
+    height, width = picture.shape[:2]
+    spots = cv2.resize(np.moveaxis(shares, 0, -1), (width, height), interpolation=cv2.INTER_LINEAR)
+    spots = spots.reshape(height, width, -1)
+    colours = np.array([COLOURS[number % len(COLOURS)] for number in range(len(shares))], np.float32)
+    cover = opacity * spots.sum(axis=-1, keepdims=True).clip(0, 1)
+    blend = picture * (1 - cover) + opacity * spots @ colours
+    drawn = np.ascontiguousarray(blend.round().clip(0, 255).astype(np.uint8))
+    scale = max(min(height, width) / REFERENCE, 0.5)
+    line = max(round(2 * scale), 1)
+    for number, label in enumerate(labels):
+        colour = COLOURS[number % len(COLOURS)]
+        _draw_label(drawn, label, (0, round(28 * scale) * number), scale, line, colour, below=True)
+    return drawn
+
+
 def _draw_label(
-    picture: np.ndarray, label: str, corner: tuple[int, int], scale: float, line: int, colour: tuple[int, int, int]
+    picture: np.ndarray,
+    label: str,
+    corner: tuple[int, int],
+    scale: float,
+    line: int,
+    colour: tuple[int, int, int],
+    below: bool = False,
 ) -> None:
-    """On a plate above the box, or below its upper edge where there is no room above."""
+    """On a plate above the corner; below it if so wanted, or where there is no room above."""
     import cv2
 
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale
@@ -51,7 +86,7 @@ def _draw_label(
     gap = 2 * line
     left = min(max(corner[0], 0), max(picture.shape[1] - width - 2 * gap, 0))
     needed = height + 2 * gap
-    bottom = corner[1] if corner[1] >= needed else max(corner[1], 0) + needed
+    bottom = corner[1] if corner[1] >= needed and not below else max(corner[1], 0) + needed
     plate = (left, bottom - needed), (left + width + 2 * gap, bottom)
     cv2.rectangle(picture, *plate, colour, -1)
     cv2.putText(picture, label, (left + gap, bottom - gap), font, size, INK, max(line // 2, 1), cv2.LINE_AA)

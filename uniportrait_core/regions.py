@@ -13,19 +13,24 @@ from torch import Tensor
 
 MIN_SUM = 1e-3  # published
 
+Window = tuple[float, float, float, float]
+"""A part of the picture: top, left, bottom and right as shares of its height and width, 0..1."""
+WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 
-def region_shares(masks: Sequence[Tensor | None], size: tuple[int, int]) -> Tensor:
+
+def region_shares(masks: Sequence[Tensor | None], size: tuple[int, int], window: Window = WHOLE) -> Tensor:
     """The share of every spot that goes to each person.
 
     Args:
-        masks: one per person, (height, width), 0..1, of any size; None where the router decides.
+        masks: one per person over the whole picture, (height, width), 0..1, of any size; None where the router decides.
         size: height and width of the layer's grid.
+        window: the part of the picture that the grid covers.
 
     Returns:
         (people, spots), float32. A person without mask has what remains beside the masks; if there are several of
         them, each has the whole of it, and the router has to choose one.
     """
-    maps = [None if mask is None else _resize(mask, size) for mask in masks]
+    maps = [None if mask is None else _resize(_cut(mask, window), size) for mask in masks]
     given = [share for share in maps if share is not None]
     total = sum(given)
     if len(given) == len(maps):
@@ -50,6 +55,15 @@ def grid_size(spots: int, height: int, width: int) -> tuple[int, int]:
     # Ratios are compared as steps up or down, so that portrait and landscape are treated alike.
     rows = min(factors, key=lambda rows: max(a := rows * rows / spots / ratio, 1 / a))
     return rows, spots // rows
+
+
+def _cut(mask: Tensor, window: Window) -> Tensor:
+    """The pixels of a mask that lie in a window, at least one."""
+    top, left, bottom, right = (
+        round(edge * length) for edge, length in zip(window, (*mask.shape, *mask.shape), strict=True)
+    )
+    top, left = min(top, mask.shape[0] - 1), min(left, mask.shape[1] - 1)
+    return mask[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
 def _resize(mask: Tensor, size: tuple[int, int]) -> Tensor:

@@ -49,11 +49,15 @@ def inputs(rows: int) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(recipe.noise(f"{name}{rows}", (rows, SPOTS, CHANNELS)) for name in ("hidden", "x", "query"))
 
 
+def prepared(face_id: FaceID, id_scale: float = 0.7, tag: str = "first", routed: bool = True) -> IDAttention:
+    """The ID attention of one layer."""
+    return prepare(id_layer(tag), router_layer(tag) if routed else None, face_id, id_scale, HEADS)
+
+
 def attend(
     face_id: FaceID, rows: int, kinds: Sequence[int], id_scale: float = 0.7, shares: Tensor | None = None
 ) -> Tensor:
-    (layer,) = prepare([id_layer()], [router_layer()], face_id, id_scale)
-    return layer(*inputs(rows), HEADS, kinds, shares)
+    return prepared(face_id, id_scale)(*inputs(rows), kinds, shares)
 
 
 def reference_logits(x: Tensor, tokens: Tensor) -> Tensor:
@@ -87,7 +91,7 @@ def reference(
 ) -> Tensor:
     """`hidden + id_scale · Σ_n w_n · r_n · Attn(q, K_n, V_n)` row by row in float64.
 
-    `shares` (people, spots) are the r_n of people with a mask; the others divide theirs by the router's choice.
+    `shares` (people, 1, spots) are the r_n of people with a mask; the others divide theirs by the router's choice.
     """
     layer, total = id_layer(), []
     for row, (hidden, x, query) in enumerate(zip(*(t.double() for t in inputs(rows)), strict=True)):
@@ -107,8 +111,8 @@ def reference(
 
 
 def divided(shares: Tensor, x: Tensor, tokens: Tensor, face_id: FaceID) -> Tensor:
-    """Shares, (spots, people); people without a mask have them only where the router chooses them among themselves."""
-    routes, free = shares.double().T.clone(), [i for i, person in enumerate(face_id) if person.mask is None]
+    """A row's shares, (spots, people); people without a mask have them where the router chooses them."""
+    routes, free = shares[:, 0].double().T.clone(), [i for i, person in enumerate(face_id) if person.mask is None]
     if free and bool((tokens[free] == tokens[free[:1]]).all()):
         routes[:, free] /= len(free)  # nothing to choose by
     elif free:
@@ -142,17 +146,6 @@ def test_the_folded_router_is_the_router(count):
     assert wanted.unique(return_counts=True)[1].min() > 1000  # everybody wins somewhere
 
 
-def test_layers_keep_their_order_and_their_own_weights():
-    face_id, given = people(2), inputs(2)
-    tags = ("first", "second")
-    together = prepare([id_layer(t) for t in tags], [router_layer(t) for t in tags], face_id, 0.7)
-    for tag, layer in zip(tags, together, strict=True):
-        (alone,) = prepare([id_layer(tag)], [router_layer(tag)], face_id, 0.7)
-        assert torch.equal(layer(*given, HEADS, [UNCOND, COND]), alone(*given, HEADS, [UNCOND, COND]))
-    outputs = [layer(*given, HEADS, [UNCOND, COND]) for layer in together]
-    assert not torch.allclose(*outputs)
-
-
 def test_order_of_people_only_permutes_the_routing():
     face_id, order = people(4), (2, 0, 3, 1)
     shuffled = tuple(face_id[i] for i in order)
@@ -182,16 +175,16 @@ def test_a_person_twice_among_others_changes_nothing():
 
 def test_one_person_needs_no_router():
     face_id, given = people(1), inputs(2)
-    (with_router,), (without,) = (prepare([id_layer()], routers, face_id, 0.7) for routers in ([router_layer()], None))
-    assert torch.equal(with_router(*given, HEADS, [UNCOND, COND]), without(*given, HEADS, [UNCOND, COND]))
+    with_router, without = (prepared(face_id, routed=routed) for routed in (True, False))
+    assert torch.equal(with_router(*given, [UNCOND, COND]), without(*given, [UNCOND, COND]))
     assert isinstance(with_router, PlainAttention)  # nothing of the router is kept on the device
 
 
 def test_shared_unconditional_tokens_are_attended_once_and_not_routed():
-    (layer,) = prepare([id_layer()], [router_layer()], people(3, shared_uncond=True), 0.7)
+    layer = prepared(people(3, shared_uncond=True))
     cond, uncond = layer.halves[COND], layer.halves[UNCOND]
-    assert cond.key.shape == cond.value.shape == (3, TOKENS, CHANNELS)
-    assert uncond.key.shape == uncond.value.shape == (1, TOKENS, CHANNELS)
+    assert cond.key.shape == cond.value.shape == (1, HEADS, 3 * TOKENS, CHANNELS // HEADS)
+    assert uncond.key.shape == uncond.value.shape == (1, HEADS, TOKENS, CHANNELS // HEADS)
     assert cond.folded is not None and uncond.folded is None
 
 
@@ -206,7 +199,7 @@ def with_masks(face_id: FaceID, masked: Sequence[int]) -> tuple[FaceID, Tensor]:
     """People some of whom have a mask, and shares as `region_shares` makes them."""
     masks = recipe.noise("masks", (len(face_id), 6, 8)).abs().clamp(0, 1)
     people = tuple(replace(person, mask=masks[i] if i in masked else None) for i, person in enumerate(face_id))
-    return people, region_shares([person.mask for person in people], (6, 8))
+    return people, region_shares([person.mask for person in people], (6, 8))[:, None]
 
 
 @pytest.mark.parametrize("shared_uncond", [False, True], ids=["own uncond", "shared uncond"])
@@ -217,7 +210,19 @@ def test_masks_and_weights_equal_separate_attentions(masked, weights, shared_unc
     kinds = [UNCOND, COND]
     wanted = reference(face_id, 2, kinds, 0.7, shares)
     assert recipe.relative_error(attend(face_id, 2, kinds, shares=shares), wanted) <= 1e-5
-    assert recipe.relative_error(attend(face_id, 2, kinds), wanted) > 1e-3  # masks matter
+    unmasked = tuple(replace(person, mask=None) for person in face_id)
+    assert recipe.relative_error(attend(unmasked, 2, kinds), wanted) > 1e-3  # masks matter
+
+
+@pytest.mark.parametrize("masked", [(0,), (0, 1, 2)], ids=str)
+def test_rows_may_have_shares_of_their_own(masked):
+    """Parts of a call may draw different parts of the picture."""
+    face_id, shares = with_masks(people(3), masked)
+    other = shares.roll(7, dims=-1)
+    together = prepared(face_id)(*inputs(4), [UNCOND, COND], torch.cat([shares, other, other, shares], dim=1))
+    for row, own in enumerate((shares, other, other, shares)):
+        alone = prepared(face_id)(*(t[row : row + 1] for t in inputs(4)), [UNCOND if row < 2 else COND], own)
+        assert recipe.relative_error(together[row : row + 1], alone) <= 1e-5
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -241,16 +246,16 @@ def test_where_nobody_can_be_told_apart_the_mean_weight_counts_whatever_the_orde
 @pytest.mark.parametrize("masked", [(0, 1), (0,)], ids=str)
 def test_masks_for_all_but_one_need_no_router(masked):
     face_id, shares = with_masks(people(2), masked)
-    (layer,) = prepare([id_layer()], None, face_id, 0.7)
+    layer = prepared(face_id, routed=False)
     assert layer.query_in is None
     wanted = reference(face_id, 2, [UNCOND, COND], 0.7, shares)
-    assert recipe.relative_error(layer(*inputs(2), HEADS, [UNCOND, COND], shares), wanted) <= 1e-5
+    assert recipe.relative_error(layer(*inputs(2), [UNCOND, COND], shares), wanted) <= 1e-5
 
 
 def test_an_all_one_mask_of_the_only_person_equals_none():
     (person,) = people(1)
     face_id = (replace(person, mask=torch.ones(6, 8)),)
-    shares = region_shares([face_id[0].mask], (6, 8))
+    shares = region_shares([face_id[0].mask], (6, 8))[:, None]
     found = attend(face_id, 2, [UNCOND, COND], shares=shares)
     assert recipe.relative_error(found, attend((person,), 2, [UNCOND, COND])) <= 1e-6
 
@@ -267,16 +272,16 @@ def test_id_scale_is_linear():
 
 def test_gradients_pass_to_what_is_given():
     given = [t.requires_grad_() for t in inputs(2)]
-    (layer,) = prepare([id_layer()], [router_layer()], people(2), 0.7)
-    layer(*given, HEADS, [UNCOND, COND]).square().sum().backward()
+    layer = prepared(people(2))
+    layer(*given, [UNCOND, COND]).square().sum().backward()
     hidden, _, query = given  # routes are chosen: the layer's input has no gradient
     assert hidden.grad.abs().min() > 0 and query.grad.abs().max() > 0
 
 
 def test_given_tensors_stay_as_they_are():
     face_id, given = people(2), inputs(2)
-    (layer,) = prepare([id_layer()], [router_layer()], face_id, 0.7)
-    total = layer(*given, HEADS, [UNCOND, COND])
+    layer = prepared(face_id)
+    total = layer(*given, [UNCOND, COND])
     assert all(torch.equal(now, before) for now, before in zip(given, inputs(2), strict=True))
     assert total.data_ptr() not in {t.data_ptr() for t in given}
     for now, before in zip(face_id, people(2), strict=True):
@@ -286,30 +291,32 @@ def test_given_tensors_stay_as_they_are():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("count", [1, 2])
 def test_to_casts_everything(count, dtype):
-    (layer,) = prepare([id_layer()], [router_layer()], people(count), 0.7)
+    layer = prepared(people(count))
     cast = layer.to(CPU, dtype)
     if count == 1:
         found = [cast.key, cast.value]
     else:
-        found = [t for half in cast.halves for t in (half.key, half.value, half.folded, half.apart)] + [*cast.query_in]
+        found = [t for half in cast.halves for t in (half.key, half.value, half.folded, half.chosen)] + [*cast.query_in]
     assert {t.dtype for t in found} == {dtype}
     assert (layer.key if count == 1 else layer.halves[COND].key).dtype == torch.float32
 
 
-def test_a_win_hides_the_other_candidates_and_nobody_else():
+def test_a_win_hides_the_other_candidates():
+    visible = prepared(people(3)).halves[COND].chosen.exp().unflatten(1, (3, TOKENS))
+    assert (visible == visible[..., :1]).all()
+    assert torch.equal(visible[..., 0], torch.eye(3))
+
+
+def test_a_win_leaves_people_with_a_mask_their_part():
     face_id, _ = with_masks(people(4), masked=(1,))
-    (layer,) = prepare([id_layer()], [router_layer()], face_id, 0.7)
-    visible = layer.halves[COND].apart.exp()
-    per_person = visible.unflatten(1, (4, TOKENS))
-    assert (per_person == per_person[..., :1]).all()
-    assert per_person[..., 0].tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 1, 0, 1]]
+    assert prepared(face_id).halves[COND].chosen.tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 1, 0, 1]]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)], ids=str)
 def test_half_precision_is_near_float32(dtype, tolerance):
     face_id = people(1)
-    (layer,) = prepare([id_layer()], None, face_id, 0.7)
-    total = layer.to(CPU, dtype)(*(t.to(dtype) for t in inputs(2)), HEADS, [UNCOND, COND])
+    layer = prepared(face_id, routed=False)
+    total = layer.to(CPU, dtype)(*(t.to(dtype) for t in inputs(2)), [UNCOND, COND])
     assert total.dtype == dtype
     assert recipe.relative_error(total, reference(face_id, 2, [UNCOND, COND], 0.7)) <= tolerance
 
@@ -361,7 +368,7 @@ def test_the_rows_that_fill_up_never_win():
 
 
 def test_prepared_layers_cannot_be_changed():
-    (layer,) = prepare([id_layer()], None, people(1), 0.7)
+    layer = prepared(people(1), routed=False)
     assert isinstance(layer, IDAttention)
     with pytest.raises(AttributeError):
         layer.key = None

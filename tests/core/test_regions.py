@@ -62,6 +62,25 @@ def test_masks_may_be_of_different_sizes():
     assert torch.equal(big, small) and torch.equal(big, torch.full((96,), 0.5))
 
 
+def test_a_window_has_its_part_of_the_masks():
+    given = [*masks(2), None]
+    whole = region_shares(given, SIZE).unflatten(1, SIZE)
+    for (top, left, bottom, right), part in (
+        ((0.5, 0.0, 1.0, 1.0), whole[:, 6:]),
+        ((0.25, 0.5, 0.75, 0.75), whole[:, 3:9, 4:6]),
+    ):
+        assert (
+            recipe.relative_error(region_shares(given, part.shape[1:], (top, left, bottom, right)), part.flatten(1))
+            <= 1e-6
+        )
+
+
+def test_a_window_finer_than_the_mask_has_one_pixel_of_it():
+    mask = torch.tensor([[0.0, 1.0]])
+    assert torch.equal(region_shares([mask, None], (2, 2), (0.9, 0.9, 1.0, 1.0))[0], torch.ones(4))
+    assert torch.equal(region_shares([mask, None], (2, 2), (0.0, 0.0, 0.1, 0.1))[0], torch.zeros(4))
+
+
 def test_grids_of_every_depth_are_found():
     """The UNet halves the latent three times, rounding up."""
     for latent in ((64, 64), (96, 64), (64, 96), (33, 65), (128, 40), (57, 99), (8, 8), (9, 130), (127, 129)):

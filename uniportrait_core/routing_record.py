@@ -1,0 +1,70 @@
+"""What the router decided while pictures were sampled: per noise level, the average over layers (paper figure 6)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .regions import WHOLE, Window
+
+
+@dataclass
+class _Level:
+    """Sums over layers: of shares, (people, pictures, height, width), and of the layers that saw a spot, of 1 · · ·."""
+
+    shares: Tensor
+    layers: Tensor
+
+
+class RoutingRecord:
+    """Who had which spot, at every noise level of the last sampling."""
+
+    def __init__(self) -> None:
+        self._levels: dict[float, _Level] = {}
+
+    def clear(self) -> None:
+        """Forget what was recorded: another sampling begins."""
+        self._levels.clear()
+
+    @torch.compiler.disable
+    def add(
+        self, sigma: float, shares: Tensor, grid: tuple[int, int], latent: tuple[int, int], window: Window = WHOLE
+    ) -> None:
+        """Add what one layer saw.
+
+        Args:
+            sigma: noise level.
+            shares: of each spot for each person, (people, pictures, spots), 0..1, on any device.
+            grid: height and width of the layer's grid.
+            latent: those of the whole latent.
+            window: the part of the picture that the layer saw.
+        """
+        people, pictures, _ = shares.shape
+        level = self._levels.get(sigma)
+        if level is None:
+            sums = torch.zeros(people, pictures, *latent, device=shares.device)
+            level = self._levels[sigma] = _Level(sums, torch.zeros_like(sums[:1]))
+        top, left, bottom, right = (
+            round(edge * length) for edge, length in zip(window, (*latent, *latent), strict=True)
+        )
+        place = (..., slice(top, bottom), slice(left, right))
+        # People whom the router cannot tell apart have a spot together.
+        shares = shares.float() / shares.sum(dim=0, keepdim=True).clamp(min=1)
+        size = (bottom - top, right - left)
+        level.shares[place] += F.interpolate(shares.unflatten(-1, grid), size=size, mode="nearest-exact")
+        level.layers[place] += 1
+
+    def finish(self) -> None:
+        """Move everything to the CPU: the sampling is over."""
+        for level in self._levels.values():
+            level.shares, level.layers = level.shares.cpu(), level.layers.cpu()
+
+    def maps(self) -> list[Tensor]:
+        """The average over layers at each noise level, in the order of sampling.
+
+        Returns:
+            Each (pictures, people, height, width), 0..1, of the latent's size; 0 for all where nobody has a part.
+        """
+        levels = self._levels.values()
+        return [(level.shares / level.layers.clamp(min=1)).movedim(1, 0) for level in levels]
