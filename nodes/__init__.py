@@ -10,6 +10,8 @@ from .folders import register_folders
 from .identity import MultiIDConditioning, UniPortraitLoadFaceID, UniPortraitSaveFaceID
 from .load import LoadUniPortrait
 from .mix import UniPortraitAdjustFaceID, UniPortraitMixFaceID
+from .record import UniPortraitRecordRouting
+from .routing_map import UniPortraitRoutingMap
 from .similarity import UniPortraitFaceSimilarity
 
 
@@ -25,6 +27,8 @@ class UniPortraitExtension(ComfyExtension):
             UniPortraitMixFaceID,
             UniPortraitAdjustFaceID,
             UniPortraitFaceSimilarity,
+            UniPortraitRecordRouting,
+            UniPortraitRoutingMap,
             UniPortraitSaveFaceID,
             UniPortraitLoadFaceID,
         ]

@@ -3,13 +3,13 @@
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..uniportrait_core.attention import prepare
+from ..uniportrait_core.attention import IDAttention, prepare
 from ..uniportrait_core.errors import UniPortraitError
 from ..uniportrait_core.identity import FaceID as People
 from .lora import add_lora
 from .sockets import CATEGORY, FaceID, UniPortrait, aliases
 from .tap import IDTap, add_tap
-from .unet import check_unet
+from .unet import PRESETS, check_unet, cross_attentions, preset_layers
 from .weights import Weights
 
 
@@ -66,6 +66,14 @@ class IDRouterApply(io.ComfyNode):
                     step=0.01,
                     tooltip="Share of the sampling, 0 to 1, after which ID attention ends. Steps outside cost nothing.",
                 ),
+                io.Combo.Input(
+                    "layers",
+                    options=list(PRESETS),
+                    default="all",
+                    optional=True,
+                    tooltip="Cross-attention layers that get ID attention. all is published; the decoder decides more "
+                    "about looks, encoder and middle more about the layout. The LoRA works in all of them.",
+                ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The patched copy, for a sampler.")],
             **aliases("uniportrait", "face id", "id router", "identity"),
@@ -81,6 +89,7 @@ class IDRouterApply(io.ComfyNode):
         lora_scale: float,
         start_percent: float,
         end_percent: float,
+        layers: str = "all",
     ) -> io.NodeOutput:
         _check(uniportrait, face_id, start_percent, end_percent)
         check_unet(model, uniportrait.faceid.layers)
@@ -89,11 +98,21 @@ class IDRouterApply(io.ComfyNode):
         if lora_scale:
             add_lora(patched, uniportrait.router.lora if several else uniportrait.faceid.lora, lora_scale)
         if id_scale and start_percent < end_percent:
-            routers = uniportrait.router.layers if several else None
-            layers = prepare(uniportrait.faceid.layers, routers, face_id, id_scale)
+            attention = _prepare(model, uniportrait, face_id, id_scale, layers)
             masks = [person.mask for person in face_id]
-            add_tap(patched, IDTap(layers, masks, _sigmas(model, start_percent, end_percent)))
+            add_tap(patched, IDTap(attention, masks, _sigmas(model, start_percent, end_percent)))
         return io.NodeOutput(patched)
+
+
+def _prepare(
+    model: ModelPatcher, weights: Weights, face_id: People, id_scale: float, preset: str
+) -> dict[int, IDAttention]:
+    """ID attention of a preset's layers, by their numbers."""
+    unet = model.model.diffusion_model
+    heads = [attention.heads for attention in cross_attentions(unet)]
+    layers = weights.faceid.layers
+    routers = weights.router.layers if len(face_id) > 1 else [None] * len(layers)
+    return {i: prepare(layers[i], routers[i], face_id, id_scale, heads[i]) for i in preset_layers(unet, preset)}
 
 
 def _check(weights: Weights, face_id: People, start: float, end: float) -> None:

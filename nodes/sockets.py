@@ -24,6 +24,11 @@ class Detector(io.ComfyTypeIO):
     """A face detector: `uniportrait_core.faces.Detector`."""
 
 
+@io.comfytype(io_type="UNIPORTRAIT_ROUTING")
+class Routing(io.ComfyTypeIO):
+    """A record of who had which spot while pictures were sampled: `uniportrait_core.routing_record.RoutingRecord`."""
+
+
 def min_confidence(**settings: object) -> io.Float.Input:
     """The input of all nodes that look for faces."""
     return io.Float.Input(

@@ -1,67 +1,91 @@
 """The tap: ID attention inside the UNet without taking anybody's place.
 
-While one UNet call lasts, every cross-attention module has two hooks: one on `to_q` keeps the layer's input and
-queries, one before `to_out` adds ID attention to the attention output. The host calls both modules whether or not
-another pack replaced the attention between them, so the tap composes with any pack in any order. The wrapper is handed
-the UNet of the very device and the options of the very call, and takes its hooks away even after an error.
+For the time of one UNet call it takes the cross-attention layers (`sites.py`), and gives them back even after an error.
+The wrapper is handed the UNet of the very device and the options of the very call, so nothing depends on what ran
+before. It stands outside the UNet proper, where torch.compile has no part in it.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from ..uniportrait_core.attention import COND, UNCOND, IDAttention
-from ..uniportrait_core.regions import grid_size, region_shares
+from ..uniportrait_core.attention import IDAttention
+from ..uniportrait_core.regions import Window, grid_size, region_shares
+from .prompts import Part, note_prompts, parts_of
+from .recording import recorder_of
+from .sites import Addition, Site, taken
 from .unet import cross_attentions
 
 KEY = "uniportrait"
 
+logger = logging.getLogger("uniportrait")
+
 
 class IDTap:
-    """A `DIFFUSION_MODEL` wrapper that adds ID attention to every cross-attention layer.
+    """An `APPLY_MODEL` wrapper that adds ID attention to cross-attention layers.
 
     Copies of the layers and of the regions on the sampling device live from the first step of a sampling to its end.
     """
 
     def __init__(
-        self, layers: Sequence[IDAttention], masks: Sequence[Tensor | None], sigmas: tuple[float, float] | None
+        self, layers: Mapping[int, IDAttention], masks: Sequence[Tensor | None], sigmas: tuple[float, float] | None
     ):
         """
         Args:
-            layers: ID attention per cross-attention layer, in the order of the published weights.
+            layers: ID attention by number of the cross-attention layer, in the order of the published weights.
             masks: region mask per person, (height, width), or None where the router decides.
             sigmas: noise levels (highest, lowest) between which the tap works; None for always.
         """
         self.layers = layers
         self.masks = None if all(mask is None for mask in masks) else masks
+        self.alone = len(masks) == 1 and self.masks is None
         self.sigmas = sigmas
-        self.resident: dict[tuple[torch.device, torch.dtype], list[IDAttention]] = {}
-        self.shares: dict[tuple[torch.Size, int, torch.device, torch.dtype], Tensor] = {}
+        self.sites: WeakKeyDictionary[nn.Module, list[Site]] = WeakKeyDictionary()
+        self.resident: dict[tuple[torch.device, torch.dtype], dict[int, IDAttention]] = {}
+        self.shares: dict[tuple[Window, tuple[int, int], torch.device, torch.dtype], Tensor] = {}
+        self.worked: bool | None = None  # whether any layer was run; None before the first call
+        self.tiled = False
 
     def __call__(
-        self, executor: WrapperExecutor, x, timesteps, context, y=None, control=None, transformer_options=None, **kwargs
+        self,
+        executor: WrapperExecutor,
+        x: Tensor,
+        t: Tensor,
+        c_concat: Tensor | None = None,
+        c_crossattn: Tensor | None = None,
+        control: Any = None,
+        transformer_options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
     ) -> Tensor:
         options = transformer_options or {}
-        hooks: list[RemovableHandle] = []
-        try:
-            if self._active(options.get("sigmas")):
-                # Some guiders number further halves; only the first is the positive prompt.
-                kinds = [COND if kind == 0 else UNCOND for kind in options.get("cond_or_uncond", [COND])]
-                for index, attention in enumerate(cross_attentions(executor.class_obj)):
-                    self._hook(hooks, index, attention, kinds, x.shape[-2:])
-            return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        run = partial(executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+        if not self._active(options.get("sigmas")):
+            return run()
+        base = executor.class_obj
+        self._copy(x.device, base.manual_cast_dtype or base.get_dtype())  # torch.compile finds the copies there
+        sites = self._sites(base.diffusion_model)
+        with taken(sites, self._addition(options, x)):
+            result = run()
+        self.worked = bool(self.worked) or any(site.worked for site in sites)
+        return result
 
     def release(self, _patcher: ModelPatcher | None = None) -> None:
-        """Free the copies on the sampling device."""
-        self.resident.clear()
-        self.shares.clear()
+        """Forget all that belongs to one sampling; say so if no layer was ever run."""
+        if self.worked is False:
+            logger.warning(
+                "Apply ID Router had no effect: the U-Net's cross-attention layers were never run. A node after it "
+                "replaces the U-Net or its attention as a whole; take that node away."
+            )
+        self.worked, self.tiled = None, False
+        for kept in (self.sites, self.resident, self.shares):
+            kept.clear()
 
     def _active(self, sigma: Tensor | None) -> bool:
         if self.sigmas is None or sigma is None:
@@ -69,37 +93,51 @@ class IDTap:
         highest, lowest = self.sigmas
         return lowest <= float(sigma.max()) <= highest
 
-    def _hook(
-        self, hooks: list[RemovableHandle], index: int, attention: nn.Module, kinds: list[int], latent: torch.Size
-    ) -> None:
-        seen: dict[str, Tensor] = {}
+    def _sites(self, unet: nn.Module) -> list[Site]:
+        if unet not in self.sites:
+            attentions = cross_attentions(unet)
+            self.sites[unet] = [Site(attentions[index], index) for index in self.layers]
+        return self.sites[unet]
 
-        def keep(_module: nn.Module, inputs: tuple[Tensor, ...], query: Tensor) -> None:
-            seen["x"], seen["query"] = inputs[0], query
+    def _addition(self, options: Mapping[str, Any], x: Tensor) -> Addition:
+        parts = parts_of(options)
+        shares = None if self.masks is None else partial(self._shares, parts, x.shape[-2:])
+        recorder = recorder_of(options, parts, x, self.alone)
+        return Addition(self._on, [part.kind for part in parts], shares, recorder)
 
-        def add(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            x, query = seen.pop("x"), seen.pop("query")
-            layer = self._on(query.device, query.dtype)[index]
-            shares = None if self.masks is None else self._shares(latent, query)
-            return layer(inputs[0], x, query, attention.heads, kinds, shares), *inputs[1:]
+    def _on(self, device: torch.device, dtype: torch.dtype) -> dict[int, IDAttention]:
+        return self.resident.get((device, dtype)) or self._copy(device, dtype)
 
-        hooks.append(attention.to_q.register_forward_hook(keep))
-        hooks.append(attention.to_out.register_forward_pre_hook(add))
-
-    def _on(self, device: torch.device, dtype: torch.dtype) -> list[IDAttention]:
+    @torch.compiler.disable
+    def _copy(self, device: torch.device, dtype: torch.dtype) -> dict[int, IDAttention]:
         if (device, dtype) not in self.resident:
-            self.resident[device, dtype] = [layer.to(device, dtype) for layer in self.layers]
+            self.resident[device, dtype] = {index: layer.to(device, dtype) for index, layer in self.layers.items()}
         return self.resident[device, dtype]
 
-    def _shares(self, latent: torch.Size, query: Tensor) -> Tensor:
-        spots = query.shape[1]
-        key = (latent, spots, query.device, query.dtype)
+    @torch.compiler.disable  # masks are resized once per sampling, which is nothing to compile
+    def _shares(self, parts: Sequence[Part], latent: torch.Size, query: Tensor) -> Tensor:
+        """The regions' shares in the grid of some queries, (people, rows or 1, spots)."""
+        if any(part.size not in (None, latent) for part in parts) and not self.tiled:
+            self.tiled = True
+            logger.warning(
+                "The sampler draws the picture in tiles and does not say where they are: region masks are fitted into "
+                "each tile. Use a sampler without tiles, or people without masks."
+            )
+        size = grid_size(query.shape[1], *latent)
+        shares = [self._region(part.window, size, query) for part in parts]
+        if len({part.window for part in parts}) == 1:
+            return shares[0][:, None]
+        return torch.stack(shares, dim=1).repeat_interleave(len(query) // len(parts), dim=1)
+
+    def _region(self, window: Window, size: tuple[int, int], like: Tensor) -> Tensor:
+        key = (window, size, like.device, like.dtype)
         if key not in self.shares:
-            self.shares[key] = region_shares(self.masks, grid_size(spots, *latent)).to(query)
+            self.shares[key] = region_shares(self.masks, size, window).to(like)
         return self.shares[key]
 
 
 def add_tap(model: ModelPatcher, tap: IDTap) -> None:
     """Let `tap` work in `model`, which the caller has cloned."""
-    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, tap)
+    model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, tap)
+    model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, KEY, note_prompts)
     model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, tap.release)

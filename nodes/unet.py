@@ -11,6 +11,16 @@ from torch import nn
 from ..uniportrait_core.adapter import IDLayer
 from ..uniportrait_core.errors import UniPortraitError
 
+STAGES = ("input_blocks", "middle_block", "output_blocks")
+PRESETS = {
+    "all": STAGES,
+    "decoder only": ("output_blocks",),
+    "middle and decoder": ("middle_block", "output_blocks"),
+    "encoder and middle": ("input_blocks", "middle_block"),
+    "encoder only": ("input_blocks",),
+}
+"""Choices of cross-attention layers: the stages of the UNet that they are in."""
+
 
 def transformer_blocks(unet: UNetModel) -> Iterator[tuple[str, BasicTransformerBlock]]:
     """Transformer blocks with their path inside the UNet: input blocks, output blocks, then the middle block."""
@@ -29,6 +39,20 @@ def transformer_blocks(unet: UNetModel) -> Iterator[tuple[str, BasicTransformerB
 def cross_attentions(unet: UNetModel) -> list[nn.Module]:
     """The cross-attention modules (`attn2`), in the order of the published weights."""
     return [transformer.attn2 for _, transformer in transformer_blocks(unet)]
+
+
+def preset_layers(unet: UNetModel, preset: str) -> list[int]:
+    """Numbers of a preset's cross-attention layers, in the order of the published weights.
+
+    Raises:
+        UniPortraitError: there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise UniPortraitError(
+            f"layers is {preset!r}, needed is one of {', '.join(PRESETS)}. Choose one of them on Apply ID Router."
+        )
+    blocks = enumerate(transformer_blocks(unet))
+    return [index for index, (path, _) in blocks if path.split(".")[0] in PRESETS[preset]]
 
 
 def check_unet(model: ModelPatcher, layers: Sequence[IDLayer]) -> None:

@@ -128,7 +128,7 @@ class Bench:
 
 def resident_bytes(model: Any) -> int:
     """What the pack holds on the device while `model` samples."""
-    (tap,) = model.wrappers["diffusion_model"]["uniportrait"]
+    (tap,) = model.wrappers["apply_model"]["uniportrait"]
     return sum(t.numel() * t.element_size() for layers in tap.resident.values() for t in tensors_of(layers))
 
 

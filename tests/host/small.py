@@ -10,7 +10,9 @@ import comfy.sampler_helpers
 import comfy.sd
 import comfy.utils
 import torch
+from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
 from torch import Tensor
 
 import recipe
@@ -100,18 +102,34 @@ def unet() -> ModelPatcher:
     return comfy.sd.load_diffusion_model_state_dict(tensors, model_options={"dtype": torch.float32})
 
 
-def call_unet(model: ModelPatcher, x: Tensor, timestep: float, text: Tensor, kinds: list[int]) -> Tensor:
-    """One UNet call as the host's samplers make it, with everything that is patched into `model`."""
+def call_unet(
+    model: ModelPatcher, x: Tensor, timestep: float, text: Tensor, kinds: list[int], **further: object
+) -> Tensor:
+    """One UNet call as the host's samplers make it, with everything that is patched into `model`.
+
+    `further` goes to the call's transformer_options.
+    """
     comfy.model_management.load_models_gpu([model])
     options = comfy.model_patcher.create_model_options_clone(model.model_options)
     comfy.sampler_helpers.prepare_model_patcher(model, {}, options)
-    transformer_options = options["transformer_options"]
     sigma = model.get_model_object("model_sampling").sigma(torch.tensor([timestep])).expand(len(x))
-    transformer_options.update(cond_or_uncond=kinds, sigmas=sigma)
+    settings = {**options["transformer_options"], "cond_or_uncond": kinds, "sigmas": sigma, **further}
     try:
         with torch.inference_mode():
-            return model.model.diffusion_model(
-                x, torch.full((len(x),), timestep), context=text, transformer_options=transformer_options
-            )
+            return call_base(model.model, x, torch.full((len(x),), timestep), text, settings)
     finally:
         model.cleanup()
+
+
+def call_base(base: BaseModel, x: Tensor, timesteps: Tensor, text: Tensor, options: dict) -> Tensor:
+    """What `BaseModel.apply_model` does, wrappers included, but for the scaling of input and output to noise levels.
+
+    The published answers are the bare UNet's.
+    """
+
+    def bare(x, _t, _concat, context, _control, transformer_options):
+        return base.diffusion_model(x, timesteps, context=context, transformer_options=transformer_options)
+
+    wrappers = get_all_wrappers(WrappersMP.APPLY_MODEL, options)
+    executor = WrapperExecutor.new_class_executor(bare, base, wrappers)
+    return executor.execute(x, options.get("sigmas"), None, text, None, options)

@@ -17,7 +17,7 @@ import small
 from graph import run_node
 
 LATENT = (16, 24)
-TOKENS, DIM = 16, 768
+TOKENS, DIM, HEADS = 16, 768, 8
 
 
 def step_flops(model, rows=2):
@@ -85,22 +85,20 @@ SD15 = {
 @pytest.mark.parametrize(("people", "percent"), [(1, 0.15), (2, 2.0), (4, 2.0)])
 def test_flops_at_real_size(core, pack, people, percent):
     """SD1.5 at 512×512 with classifier-free guidance, on tensors without content: counting needs no numbers."""
-    model = comfy.supported_models.SD15(SD15).get_model({}, device=torch.device("meta"))
-    unet = model.diffusion_model.to("meta")
-    plain = count(unet, {})
-    options = {}
+    model = comfy.supported_models.SD15(SD15).get_model({}, device=torch.device("meta")).to("meta")
     tap = importlib.import_module(f"{pack.__name__}.nodes.tap").IDTap(
-        real_size_layers(core, people), [None] * people, None
+        dict(enumerate(real_size_layers(core, people))), [None] * people, None
     )
-    add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "uniportrait", tap, options)
-    assert 0 < 100 * (count(unet, options) / plain - 1) <= percent
+    options = {}
+    add_wrapper_with_key(WrappersMP.APPLY_MODEL, "uniportrait", tap, options)
+    assert 0 < 100 * (count(model, options) / count(model, {}) - 1) <= percent
 
 
-def count(unet, options):
+def count(model, options):
     x, text = torch.empty(2, 4, 64, 64, device="meta"), torch.empty(2, 77, DIM, device="meta")
     options = {**options, "cond_or_uncond": [1, 0]}
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
-        unet(x, torch.empty(2, device="meta"), context=text, transformer_options=options)
+        small.call_base(model, x, torch.empty(2, device="meta"), text, options)
     return counter.get_total_flops()
 
 
@@ -118,7 +116,8 @@ def real_size_layers(core, people):
         )
         for c in channels
     ]
-    return core("attention").prepare(layers, routers, small.people(core, people), 0.7)
+    prepare, face_id = core("attention").prepare, small.people(core, people)
+    return [prepare(layer, router, face_id, 0.7, HEADS) for layer, router in zip(layers, routers, strict=True)]
 
 
 @pytest.mark.parametrize(("people", "megabytes"), [(1, 2), (4, 60)])

@@ -16,6 +16,8 @@ NODES = {
     "UniPortraitMixFaceID",
     "UniPortraitAdjustFaceID",
     "UniPortraitFaceSimilarity",
+    "UniPortraitRecordRouting",
+    "UniPortraitRoutingMap",
     "UniPortraitSaveFaceID",
     "UniPortraitLoadFaceID",
 }

@@ -1,0 +1,46 @@
+"""From the layers of a UNet call to a record of their routing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..uniportrait_core.attention import COND, Record
+from ..uniportrait_core.regions import grid_size
+from ..uniportrait_core.routing_record import RoutingRecord
+from .prompts import Part
+
+KEY = "uniportrait_record"  # in transformer_options
+
+
+def recorder_of(options: Mapping[str, Any], parts: Sequence[Part], x: Tensor, alone: bool) -> Record | None:
+    """What the layers of a UNet call tell their routing to; None, at no cost, where nobody wants to know.
+
+    Args:
+        options: the call's transformer_options.
+        parts: of the call.
+        x: its latents.
+        alone: whether there is one person, to whom the whole picture belongs without being routed.
+    """
+    record: RoutingRecord | None = options.get(KEY)
+    if record is None:
+        return None
+    pictures, grid_of = len(x) // len(parts), x.shape[-2:]
+    sigma = float(options["sigmas"].max())
+
+    @torch.compiler.disable
+    def tell(shares: Tensor, first: int) -> None:
+        for row in range(0, shares.shape[1], pictures):
+            part = parts[(first + row) // pictures]
+            height, width = part.size or grid_of
+            top, left, bottom, right = part.window
+            latent = round(height / (bottom - top)), round(width / (right - left))
+            size = grid_size(shares.shape[2], *grid_of)
+            record.add(sigma, shares[:, row : row + pictures], size, latent, part.window)
+
+    if alone:
+        for number, part in enumerate(parts):
+            if part.kind == COND:
+                tell(torch.ones(1, pictures, 1), number * pictures)
+    return tell

@@ -1,0 +1,114 @@
+"""What the host has to arrive at: the published cross-attention written out, put in place of the UNet's own.
+
+It keeps to the equations and leaves everything else to the host: a softmax per person, a one-hot sum, the router in two
+whole layers. Nothing is folded, shared between rows or hooked, and nothing of the pack but its raw weights is used.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor, nn
+
+import small
+from graph import run_node
+
+
+@contextmanager
+def published(model: ModelPatcher, weights: object, people: Sequence, id_scale: float = 0.7) -> Iterator[None]:
+    """While it lasts, the UNet of `model` and of all its copies draws `people`; LoRAs are not its business.
+
+    Args:
+        model: any model on the UNet.
+        weights: what Load UniPortrait gives.
+        people: without masks and weights.
+        id_scale: strength of ID attention.
+    """
+    half = _Half(small.prompts()["negative"][0][0])
+    modules = attn2_modules(model)
+    routers = weights.router.layers if len(people) > 1 else [None] * len(modules)
+    halves = [torch.stack([person.cond for person in people]), torch.stack([person.uncond for person in people])]
+    for attn, layer, router in zip(modules, weights.faceid.layers, routers, strict=True):
+        attn.forward = partial(_forward, attn, layer, router, halves, id_scale, half)
+    hook = model.model.diffusion_model.register_forward_pre_hook(half.look, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
+        for attn in modules:
+            del attn.forward
+
+
+def both_ways(model: ModelPatcher, weights: object, people: Sequence, **inputs: object) -> tuple[Tensor, Tensor]:
+    """A picture of `people` as the pack draws it, and as it has to be."""
+    lora_only = small.apply(model, weights, people, id_scale=0.0)
+    with published(model, weights, people):
+        wanted = ksample(lora_only, **inputs)
+    return ksample(small.apply(model, weights, people), **inputs), wanted
+
+
+def attn2_modules(model: ModelPatcher) -> list[nn.Module]:
+    """The cross-attentions in the published order: down blocks, up blocks, middle block."""
+    unet = model.model.diffusion_model
+    stages = [unet.input_blocks[i] for i in (1, 2, 4, 5, 7, 8)] + list(unet.output_blocks[3:12]) + [unet.middle_block]
+    return [stage[1].transformer_blocks[0].attn2 for stage in stages]
+
+
+def ksample(model: ModelPatcher, **changes: object) -> Tensor:
+    """A latent from the host's KSampler with any of its inputs changed.
+
+    A network of random weights is no denoiser: rounding grows with every step and with cfg, which are small here.
+    """
+    inputs = {"cfg": 2.0, "steps": 2, "latent_image": blank(), **small.SAMPLER, **small.prompts(), **changes}
+    return run_node("KSampler", model=model, **inputs)["samples"]
+
+
+def blank(batch: int = 1, height: int = 16, width: int = 8) -> dict[str, Tensor]:
+    """An empty latent."""
+    return {"samples": torch.zeros(batch, 4, height, width)}
+
+
+def differ(a: Tensor, b: Tensor) -> bool:
+    """Whether two latents are visibly two."""
+    return not torch.allclose(a, b, atol=1e-3)
+
+
+class _Half:
+    """Which rows of the call that is running are unconditional: those whose text is the negative prompt."""
+
+    def __init__(self, negative: Tensor):
+        self.negative, self.rows = negative, []
+
+    def look(self, _unet: nn.Module, _args: tuple, call: dict) -> None:
+        self.rows = [int(torch.equal(text, self.negative[0].to(text))) for text in call["context"]]
+
+
+def _forward(attn, layer, router, halves, id_scale, half, x, context=None, value=None, mask=None, **_):
+    query = attn.to_q(x)
+    out = _attention(query, attn.to_k(context), attn.to_v(context if value is None else value), attn.heads)
+    for row, kind in enumerate(half.rows):
+        tokens = halves[kind]
+        chosen = _one_hot(x[row], router, tokens)
+        for n, person in enumerate(tokens):
+            key, value = F.linear(person, layer.to_k).to(query), F.linear(person, layer.to_v).to(query)
+            out[row] += id_scale * chosen[:, n, None] * _attention(query[row], key, value, attn.heads)
+    return attn.to_out(out)
+
+
+def _one_hot(x: Tensor, router: object | None, tokens: Tensor) -> Tensor:
+    """Who is drawn where, (spots, people): the largest θ(x)·φ_n."""
+    if router is None:
+        return torch.ones(len(x), 1, dtype=x.dtype)
+    theta = F.linear(F.gelu(F.linear(x.float(), *router.query_in)), router.query_out)
+    aggregated = F.linear(tokens.transpose(1, 2), *router.aggregate)[..., 0]
+    phi = F.linear(F.gelu(F.linear(aggregated, *router.key_in)), router.key_out)
+    return F.one_hot((theta @ phi.T).argmax(dim=-1), len(tokens)).to(x)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    query, key, value = (t.unflatten(-1, (heads, -1)).transpose(-3, -2) for t in (query, key, value))
+    weights = (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1)
+    return (weights @ value).transpose(-3, -2).flatten(-2)
