@@ -41,6 +41,7 @@ def comfy_server(
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     start_timeout: float = 300,
+    packs: Sequence[Path] = (),
 ) -> Iterator[ComfyClient]:
     """Run a ComfyUI server with this pack for the time of a `with` block.
 
@@ -50,11 +51,12 @@ def comfy_server(
         arguments: more arguments for `main.py`.
         environment: variables to set beside those of this process.
         start_timeout: seconds that the server may take to answer.
+        packs: folders of further node packs to install.
     """
     with tempfile.TemporaryDirectory(prefix="comfyui-", ignore_cleanup_errors=True) as folder:
         base = Path(folder).resolve()
         _make_templates_folder()
-        _fill_base_directory(base, models)
+        _fill_base_directory(base, models, packs)
         port = _free_port()
         server = ComfyClient(base, f"http://127.0.0.1:{port}", base / "server.log")
         command = [*_command(Path(host).resolve(), base, port), *arguments]
@@ -71,10 +73,12 @@ def _make_templates_folder() -> None:
         Path(package.origin).with_name("templates").mkdir(exist_ok=True)
 
 
-def _fill_base_directory(base: Path, models: Path | None) -> None:
+def _fill_base_directory(base: Path, models: Path | None, packs: Sequence[Path]) -> None:
     for name in ("input", "output", "custom_nodes"):
         (base / name).mkdir()
     _link(PACK, base / "custom_nodes" / "ComfyUI-UniPortrait")
+    for pack in packs:
+        _link(pack, base / "custom_nodes" / pack.name)
     if models is None:
         (base / "models").mkdir()
     else:
