@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 TESTS = Path(__file__).resolve().parent
@@ -100,15 +101,14 @@ class Bench:
         options = comfy.model_patcher.create_model_options_clone(model.model_options)
         comfy.sampler_helpers.prepare_model_patcher(model, {}, options)
         rows = 2 * batch
-        x = torch.randn(rows, 4, *latent).to(self.device, self.dtype)
+        x = torch.randn(rows, 4, *latent).to(self.device)
         text = torch.randn(rows, 77, 768).to(self.device, self.dtype)
-        timestep = torch.full((rows,), 500.0, device=self.device)
-        sigma = model.get_model_object("model_sampling").sigma(timestep.cpu()).to(self.device)
+        sigma = model.get_model_object("model_sampling").sigma(torch.full((rows,), 500.0)).to(self.device)
         settings = {**options["transformer_options"], "cond_or_uncond": [1, 0], "sigmas": sigma}
 
         def call() -> None:
             with torch.inference_mode():
-                model.model.diffusion_model(x, timestep, context=text, transformer_options=settings)
+                model.model.apply_model(x, sigma, c_crossattn=text, transformer_options=settings)
 
         yield call
         model.cleanup()
@@ -129,7 +129,8 @@ class Bench:
 def resident_bytes(model: Any) -> int:
     """What the pack holds on the device while `model` samples."""
     (tap,) = model.wrappers["apply_model"]["uniportrait"]
-    return sum(t.numel() * t.element_size() for layers in tap.resident.values() for t in tensors_of(layers))
+    tensors = [t for layers in tap.resident.values() for layer in layers.values() for t in tensors_of(layer)]
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def tensors_of(thing: object) -> list[torch.Tensor]:
@@ -147,33 +148,64 @@ def flops(call: Callable[[], None]) -> int:
     return counter.get_total_flops()
 
 
-def measure_steps(bench: Bench, latent: tuple[int, int], batch: int, rounds: int) -> list[str]:
+class Operations(TorchDispatchMode):
+    """Counts the tensor operations that Python starts, which small batches on a fast GPU have to wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def operations(call: Callable[[], None]) -> int:
+    with Operations() as counter:
+        call()
+    return counter.count
+
+
+HEAD = (
+    "size     people      GFLOP     more  operations     more  median ms        10 % to 90 %     more   10 % to 90 %  "
+    "MB held"
+)
+
+
+def measure_steps(bench: Bench, size: str, batch: int, rounds: int) -> list[str]:
     """One row of the table per number of people."""
+    latent = SIZES[size]
     models = {0: bench.unet, **{people: bench.patched(people) for people in PEOPLE}}
     times: dict[int, list[float]] = {people: [] for people in models}
-    counts, memory = {}, {}
+    costs: dict[int, tuple[int, int, int]] = {}
     with ExitStack() as stack:
         steps = {people: stack.enter_context(bench.step(model, latent, batch)) for people, model in models.items()}
         for people, call in steps.items():
-            counts[people] = flops(call)
-            memory[people] = resident_bytes(models[people]) if people else 0
+            costs[people] = flops(call), operations(call), resident_bytes(models[people]) if people else 0
         for index in range(WARM_UP + rounds):
             for people, call in steps.items():
                 seconds = bench.seconds(call)
                 if index >= WARM_UP:
                     times[people].append(seconds)
-    return [row(people, counts, times, memory) for people in models]
+    return [f"{size:8} {row(people, costs, times)}" for people in models]
 
 
-def row(people: int, counts: Mapping[int, int], times: Mapping[int, Sequence[float]], memory: Mapping[int, int]) -> str:
+def row(people: int, costs: Mapping[int, tuple[int, int, int]], times: Mapping[int, Sequence[float]]) -> str:
     """Everything about one number of people, in percent of the unpatched step of the same round."""
-    low, *_, high = statistics.quantiles(times[people], n=10)
-    added = statistics.median(100 * (own / plain - 1) for own, plain in zip(times[people], times[0], strict=True))
+    (flop, calls, held), (plain_flop, plain_calls, _) = costs[people], costs[0]
+    added = [100 * (own / plain - 1) for own, plain in zip(times[people], times[0], strict=True)]
     return (
-        f"{people or 'none':>6} {counts[people] / 1e9:>12.1f} {100 * (counts[people] / counts[0] - 1):>+8.2f} % "
-        f"{1e3 * statistics.median(times[people]):>12.2f} {f'{1e3 * low:.2f} to {1e3 * high:.2f}':>22} "
-        f"{added:>+8.1f} % {memory[people] / 1e6:>9.1f}"
+        f"{people or 'none':>6} {flop / 1e9:>10.1f} {100 * (flop / plain_flop - 1):>+6.2f} % "
+        f"{calls:>11} {100 * (calls / plain_calls - 1):>+6.1f} % "
+        f"{1e3 * statistics.median(times[people]):>10.2f} {spread([1e3 * t for t in times[people]], '.2f'):>19} "
+        f"{statistics.median(added):>+6.1f} % {spread(added, '+.1f'):>14} {held / 1e6:>8.1f}"
     )
+
+
+def spread(numbers: Sequence[float], style: str) -> str:
+    """The first and the last tenth's limits."""
+    low, *_, high = statistics.quantiles(numbers, n=10)
+    return f"{low:{style}} to {high:{style}}"
 
 
 def measure_once(bench: Bench, rounds: int) -> list[str]:
@@ -208,10 +240,9 @@ def main() -> None:
         name = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
         size = "Stable Diffusion 1.5" if options.full else "a narrow UNet"
         print(f"\n{name}, {str(bench.dtype).removeprefix('torch.')}, PyTorch {torch.__version__}, {size}")
-        for size, latent in SIZES.items():
-            print(f"\nA step at {size}, batch of {options.batch}, classifier-free guidance, {options.rounds} rounds")
-            print("people        GFLOP       more    median ms           10 % to 90 %       more   MB held")
-            print("\n".join(measure_steps(bench, latent, options.batch, max(options.rounds, 2))), flush=True)
+        print(f"\nA step of {options.batch} with classifier-free guidance, {options.rounds} rounds\n{HEAD}")
+        for size in SIZES:
+            print("\n".join(measure_steps(bench, size, options.batch, max(options.rounds, 2))), flush=True)
         print("\nOnce\n" + "\n".join(measure_once(bench, 3)))
 
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pytest
 from insightface.utils.face_align import norm_crop
-from PIL import Image
+from PIL import Image, ImageOps
 
 from browser import FrontEnd, find_chromium, front_end, save_jpeg
 from comfy_server import PACK, ComfyClient, comfy_server
@@ -38,6 +38,7 @@ INSTALLED_AS = "ComfyUI-UniPortrait"  # folder in custom_nodes
 WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
 NAMES = [path.stem for path in WORKFLOWS]
 PICTURE_WIDTH, PICTURE_LIMIT = 1280, 300_000  # pixels, bytes
+FORMER = {"FaceIDEncode": (1, 5), "IDRouterApply": (4, 7)}  # widget values and inputs of nodes in old workflows
 UPDATE = os.environ.get("UNIPORTRAIT_UPDATE_WORKFLOWS") == "1"
 
 Workflow = dict[str, Any]
@@ -163,6 +164,19 @@ def test_a_group_photo_becomes_portraits_of_two_people(server: ComfyClient) -> N
     assert drawn.size == (1280, 886) and np.abs(np.asarray(drawn).astype(int) - photo("group")).max() > 100
 
 
+@pytest.mark.slow
+def test_a_map_shows_who_is_where(server: ComfyClient) -> None:
+    prompt = lowered(load_prompt("routing_map"))
+    outputs = server.run(prompt)
+    shown = [of_class(prompt, name)[0] for name in ("SaveImage", "UniPortraitRoutingMap", "PreviewAny")]
+    picture, drawn = server.images({node: outputs[node] for node in shown[:2]})
+    assert drawn.size == picture.size
+    assert np.abs(np.asarray(drawn).astype(int) - np.asarray(picture)).mean() > 5
+    (text,), (report,) = (outputs[node]["text"] for node in shown[1:])
+    assert "person 1 has" in text and "person 2 has" in text
+    assert report == text
+
+
 def test_the_template_browser_lists_the_workflows(server: ComfyClient) -> None:
     assert NAMES, "there are no workflows"
     templates = json.loads(server.request("/api/workflow_templates"))
@@ -229,11 +243,12 @@ def test_a_workflow_on_the_canvas(shown: FrontEnd, server: ComfyClient, name: st
 
 
 @pytest.mark.browser
-def test_a_workflow_that_was_saved_before_encode_had_so_many_inputs(shown: FrontEnd) -> None:
+def test_a_workflow_that_was_saved_before_nodes_had_so_many_inputs(shown: FrontEnd) -> None:
     workflow = load("single_id")
     for node in workflow["nodes"]:
-        if node["type"] == "FaceIDEncode":
-            node["widgets_values"], node["inputs"] = node["widgets_values"][:1], node["inputs"][:5]
+        if node["type"] in FORMER:
+            values, inputs = FORMER[node["type"]]
+            node["widgets_values"], node["inputs"] = node["widgets_values"][:values], node["inputs"][:inputs]
     shown.load(workflow)
     assert shown.prompt() == load_prompt("single_id")
     assert not shown.errors
@@ -267,15 +282,37 @@ def test_the_crops_are_seen_under_the_encoders(shown: FrontEnd, tmp_path: Path) 
 if UPDATE:
 
     @pytest.mark.browser
-    def test_pictures_of_the_workflows(shown: FrontEnd, server: ComfyClient) -> None:
+    def test_pictures_of_the_workflows(shown: FrontEnd, server: ComfyClient, core) -> None:
         for people, name in enumerate(PHOTOS, start=1):
             add_picture(server, name, drawn_photo(people))
         try:
             for name in NAMES:
                 shown.load(load(name))
+                if name == "routing_map":
+                    show_drawn_result(shown, server, core)
                 save_jpeg(shown.picture(PICTURE_WIDTH), PACK / "workflows" / f"{name}.jpg", PICTURE_LIMIT)
         finally:
             add_photos(server)
+
+
+def show_drawn_result(shown: FrontEnd, server: ComfyClient, core) -> None:
+    """On the canvas, as if the workflow had run: a drawing as its picture, its left half person 1's."""
+    picture = ImageOps.fit(drawn_photo(2), (768, 512))
+    halves = np.eye(2, dtype=np.float32).repeat(8, axis=1)[:, None]
+    labels = [f"person {number}: 50 %" for number in (1, 2)]
+    drawn = core("drawing").draw_routing(np.asarray(picture), halves, labels, opacity=0.5)
+    add_picture(server, "result.png", picture)
+    add_picture(server, "map.png", Image.fromarray(drawn))
+    text = "Picture 1: person 1 has 50 % of the picture, person 2 has 50 % of the picture."
+    results = {
+        "SaveImage": {"images": [{"filename": "result.png", "type": "input"}]},
+        "UniPortraitRoutingMap": {"images": [{"filename": "map.png", "type": "input"}], "text": [text]},
+        "PreviewAny": {"text": [text]},
+    }
+    for node in load("routing_map")["nodes"]:
+        if node["type"] in results:
+            event = {"node": str(node["id"]), "output": results[node["type"]]}
+            shown.page.evaluate("event => app.api.dispatchCustomEvent('executed', event)", event)
 
 
 def save_screenshot(shown: FrontEnd, name: str, tmp_path: Path) -> None:
