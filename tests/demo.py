@@ -25,7 +25,11 @@ from comfy_server import PACK, ComfyClient, Event, ExecutionFailedError, ServerE
 from contact_sheet import Row, contact_sheet
 from workflow_prompts import Prompt, add_photos, load_prompt, of_class
 
-WORKFLOWS = {"single_id": "One person", "multi_id": "Two people", "group_photo": "Two people of a group photo"}
+WORKFLOWS = {
+    "single_id": "One person",
+    "routing_map": "Two people, and who is where",
+    "group_photo": "Two people of a group photo",
+}
 Outputs = dict[str, dict[str, Any]]  # what output nodes show, by node id
 STANDINS_NOTE = "Made with stand-in weights: the pictures show the plumbing, and not a likeness."
 
@@ -105,6 +109,7 @@ def demonstrate(server: ComfyClient, name: str, output: Path) -> Row:
     photos = [Image.open(server.base / "input" / file) for file in files]
     crops = save(server, outputs, of_class(prompt, "FaceIDEncode"), output / f"{name}-face")
     pictures = save(server, outputs, of_class(prompt, "SaveImage"), output / name)
+    maps = save(server, outputs, of_class(prompt, "UniPortraitRoutingMap"), output / f"{name}-map")
     (positive,) = {prompt[node]["inputs"]["positive"][0] for node in of_class(prompt, "KSampler")}
     return Row(
         title=f"{WORKFLOWS[name]}: {name}.json",
@@ -112,7 +117,10 @@ def demonstrate(server: ComfyClient, name: str, output: Path) -> Row:
         pictures=(
             list(zip(files, photos, strict=True)),
             [(f"face {number}", crop) for number, crop in enumerate(crops, start=1)],
-            [(f"{picture.width} x {picture.height}", picture) for picture in pictures],
+            [
+                *((f"{picture.width} x {picture.height}", picture) for picture in pictures),
+                *(("map", map_) for map_ in maps),
+            ],
         ),
     )
 

@@ -18,7 +18,9 @@ from graph import run_node
 
 
 @contextmanager
-def published(model: ModelPatcher, weights: object, people: Sequence, id_scale: float = 0.7) -> Iterator[None]:
+def published(
+    model: ModelPatcher, weights: object, people: Sequence, id_scale: float = 0.7, layers: Sequence[int] = range(16)
+) -> Iterator[None]:
     """While it lasts, the UNet of `model` and of all its copies draws `people`; LoRAs are not its business.
 
     Args:
@@ -26,19 +28,22 @@ def published(model: ModelPatcher, weights: object, people: Sequence, id_scale: 
         weights: what Load UniPortrait gives.
         people: without masks and weights.
         id_scale: strength of ID attention.
+        layers: numbers of the layers that draw people.
     """
     half = _Half(small.prompts()["negative"][0][0])
     modules = attn2_modules(model)
+    taken = [modules[index] for index in layers]
     routers = weights.router.layers if len(people) > 1 else [None] * len(modules)
     halves = [torch.stack([person.cond for person in people]), torch.stack([person.uncond for person in people])]
     for attn, layer, router in zip(modules, weights.faceid.layers, routers, strict=True):
-        attn.forward = partial(_forward, attn, layer, router, halves, id_scale, half)
+        if attn in taken:
+            attn.forward = partial(_forward, attn, layer, router, halves, id_scale, half)
     hook = model.model.diffusion_model.register_forward_pre_hook(half.look, with_kwargs=True)
     try:
         yield
     finally:
         hook.remove()
-        for attn in modules:
+        for attn in taken:
             del attn.forward
 
 

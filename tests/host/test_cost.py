@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+from collections import Counter
 
 import comfy.model_management
 import comfy.supported_models
@@ -10,6 +11,7 @@ import torch
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import recipe
@@ -62,6 +64,52 @@ def test_flops_reach_the_floor(unet, uniportrait, core, people):
     face_id = small.people(core, people, shared_uncond=True)
     added = step_flops(small.apply(unet, uniportrait, face_id)) - step_flops(unet)
     assert 0.9 * floor(people, unet) <= added <= 1.1 * floor(people, unet)
+
+
+class Operations(TorchDispatchMode):
+    """Counts tensor operations by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.counts[str(function)] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def operations(model, timestep=500.0):
+    x, text = recipe.noise("cost.x", (2, 4, *LATENT)), recipe.noise("cost.text", (2, 77, DIM))
+    comfy.model_management.load_models_gpu([model])
+    with Operations() as seen:
+        small.call_unet(model, x, timestep, text, [1, 0])
+    return seen.counts
+
+
+@pytest.mark.parametrize(("people", "most"), [(1, 7), (2, 23), (4, 23)])
+def test_operations_of_a_layer(unet, uniportrait, core, people, most):
+    """In small batches a fast GPU waits for Python to start each of them; and none may make Python wait for the GPU."""
+    patched = small.apply(unet, uniportrait, small.people(core, people), lora_scale=0.0)
+    (tap,) = patched.wrappers["apply_model"]["uniportrait"]
+    tap.resident[torch.device("cpu"), torch.float32] = tap.layers  # as after the first step
+    added = operations(patched)
+    added.subtract(operations(unet))
+    assert 0 < sum(added.values()) <= 16 * most
+    waits = {"item", "_local_scalar_dense", "to", "_to_copy", "copy_", "nonzero", "index"}
+    assert not waits & {name.split(".")[1] for name, count in added.items() if count > 0}
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_outside_the_window_nothing_is_computed(unet, uniportrait, core, regions):
+    """But for a look at the noise level, which is two operations for the whole call."""
+    two = small.people(core, 2)
+    if regions:
+        two = tuple(dataclasses.replace(person, mask=torch.ones(8, 8)) for person in two)
+    patched = small.apply(unet, uniportrait, two, lora_scale=0.0, end_percent=0.5)
+    late = operations(patched, timestep=100.0)
+    late.subtract(operations(unet, timestep=100.0))
+    assert +late == {"aten.max.default": 1, "aten.item.default": 1}
+    assert sum((+operations(patched, timestep=900.0)).values()) > sum(operations(unet, timestep=900.0).values()) + 100
 
 
 SD15 = {
