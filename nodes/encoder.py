@@ -21,6 +21,7 @@ from .weights import Weights
 
 CHUNK = 8  # photos
 THUMBNAIL = 112  # pixels
+MOST_SCALES = 32  # whose unconditional tokens are kept; a slider has 21
 
 
 def encode_people(weights: Weights, clip: ClipVisionModel, people: Sequence[Tensor], structure_scale: float) -> FaceID:
@@ -39,6 +40,8 @@ def encode_people(weights: Weights, clip: ClipVisionModel, people: Sequence[Tens
         mean_colour = clip_features(clip, None).to(weights.backbone.load_device)
         nobody = weights.resampler.model.project(*unconditional_inputs(weights.backbone.model, mean_colour))
         known[structure_scale] = weights.resampler.model([nobody], structure_scale)[0].cpu()
+        if len(known) > MOST_SCALES:
+            known.pop(next(iter(known)))  # the oldest
         progress.update(1)
     return tuple(
         _encode_person(weights, clip, crops, structure_scale, known[structure_scale], progress.update)

@@ -9,6 +9,7 @@ is known of the prompts, and the UNet call looks it up.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import torch
 from comfy.patcher_extension import WrapperExecutor
@@ -18,6 +19,7 @@ from ..uniportrait_core.attention import COND, UNCOND
 from ..uniportrait_core.regions import WHOLE, Window
 
 KEY = "uniportrait_prompts"  # in transformer_options
+NEGATIVE = ("neg", "uncond", "empty")  # parts of the names that guiders give prompts of no wish
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Part:
 
 def note_prompts(executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_options=None, seed=None) -> Tensor:
     """A `PREDICT_NOISE` wrapper: tell the UNet calls of a step what the guider knows of its prompts."""
-    known: dict[object, dict[int, Part]] = {}
+    known: dict[object, Part] = {}
     for name, prompts in executor.class_obj.conds.items():
-        kind = UNCOND if "neg" in name else COND
+        kind = UNCOND if any(word in name for word in NEGATIVE) else COND
         for prompt in prompts or ():
-            known.setdefault(prompt["uuid"], {})[kind] = Part(kind, *_place(prompt.get("area"), x.shape[-2:]))
+            if prompt["uuid"] in known:  # the host copies prompts of an area to the other side, uuid and all
+                prompt["uuid"] = uuid4()
+            known[prompt["uuid"]] = Part(kind, *_place(prompt.get("area"), x.shape[-2:]))
     options = model_options or {}
     noted = {**options, "transformer_options": {**options.get("transformer_options", {}), KEY: known}}
     return executor(x, timestep, noted, seed)
@@ -50,17 +54,15 @@ def note_prompts(executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_o
 def parts_of(options: Mapping[str, Any]) -> list[Part]:
     """The parts of a UNet call, by its `transformer_options`.
 
-    The number counts for prompts that the guider does not know, which some packs make, and where a positive and a
-    negative prompt have one uuid, as the host gives them when it copies an area to the other side.
+    The number counts for prompts that the guider does not know, which some packs make.
     """
-    parts = []
     numbers = options.get("cond_or_uncond", [0])
-    uuids = options.get("uuids") or [None] * len(numbers)
-    for number, uuid in zip(numbers, uuids, strict=False):
-        kind = COND if number == 0 else UNCOND
-        candidates = options.get(KEY, {}).get(uuid, {kind: Part(kind)})
-        parts.append(candidates.get(kind) or next(iter(candidates.values())))
-    return parts
+    uuids, known = options.get("uuids", ()), options.get(KEY, {})
+    if len(uuids) != len(numbers):  # a pack that makes calls of its own
+        uuids = [None] * len(numbers)
+    return [
+        known.get(uuid) or Part(COND if number == 0 else UNCOND) for number, uuid in zip(numbers, uuids, strict=True)
+    ]
 
 
 def _place(area: Sequence[int] | None, latent: torch.Size) -> tuple[tuple[int, int], Window]:

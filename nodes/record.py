@@ -35,12 +35,22 @@ class UniPortraitRecordRouting(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: ModelPatcher) -> io.NodeOutput:
-        if not model.get_wrappers(WrappersMP.APPLY_MODEL, TAP):
+        taps = model.get_wrappers(WrappersMP.APPLY_MODEL, TAP)
+        if not taps:
             raise UniPortraitError(
                 "The model at Record Routing has no people whose routing could be recorded. Connect the model of Apply "
                 "ID Router, with id_scale above 0."
             )
+        counts = {tap.people for tap in taps}
+        if len(counts) > 1:
+            found = " and ".join(map(str, sorted(counts)))
+            raise UniPortraitError(
+                f"The model at Record Routing has passed several Apply ID Router with {found} people, needed are as "
+                "many in each. Connect the same face_id to all of them."
+            )
         record, recording = RoutingRecord(), model.clone()
+        for wrapper in (WrappersMP.OUTER_SAMPLE, WrappersMP.PREDICT_NOISE):  # another sampler's record stays as it is
+            recording.remove_wrappers_with_key(wrapper, KEY)
         recording.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, _from_start_to_end(record))
         recording.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, KEY, _hand_over(record))
         return io.NodeOutput(recording, record)
@@ -60,7 +70,7 @@ def _from_start_to_end(record: RoutingRecord):
 def _hand_over(record: RoutingRecord):
     def predict(executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_options=None, seed=None) -> Tensor:
         options = model_options or {}
-        settings = {**options.get("transformer_options", {}), KEY: record}
+        settings = {**options.get("transformer_options", {}), KEY: (record, len(x))}
         return executor(x, timestep, {**options, "transformer_options": settings}, seed)
 
     return predict

@@ -1,5 +1,6 @@
 """From the layers of a UNet call to a record of their routing."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,10 +9,11 @@ from torch import Tensor
 
 from ..uniportrait_core.attention import COND, Record
 from ..uniportrait_core.regions import grid_size
-from ..uniportrait_core.routing_record import RoutingRecord
 from .prompts import Part
 
-KEY = "uniportrait_record"  # in transformer_options
+KEY = "uniportrait_record"  # in transformer_options: the record, and how many pictures are sampled
+
+logger = logging.getLogger("uniportrait")
 
 
 def recorder_of(options: Mapping[str, Any], parts: Sequence[Part], x: Tensor, alone: bool) -> Record | None:
@@ -23,10 +25,19 @@ def recorder_of(options: Mapping[str, Any], parts: Sequence[Part], x: Tensor, al
         x: its latents.
         alone: whether there is one person, to whom the whole picture belongs without being routed.
     """
-    record: RoutingRecord | None = options.get(KEY)
-    if record is None:
+    if KEY not in options:
         return None
-    pictures, grid_of = len(x) // len(parts), x.shape[-2:]
+    record, wanted = options[KEY]
+    pictures, grid_of = len(x) // len(parts), tuple(x.shape[-2:])
+    tiled = any(part.size not in (None, grid_of) for part in parts)
+    if pictures != wanted or tiled or options.get("context_window") is not None:
+        if not record.incomplete:
+            logger.warning(
+                "Record Routing: the sampler draws only some of the pictures at a time, or a tile of them, and does "
+                "not say which. This is left out of the record."
+            )
+        record.incomplete = True
+        return None
     sigma = float(options["sigmas"].max())
 
     @torch.compiler.disable

@@ -40,7 +40,7 @@ class UniPortraitRoutingMap(io.ComfyNode):
                     "steps",
                     default="average",
                     tooltip="average: over all steps. each: one picture per step. Or numbers, counted from 1, such as "
-                    "1, 5, 10-12.",
+                    "1, 5, 10-12. Steps are those in which people were drawn.",
                 ),
                 io.Float.Input(
                     "opacity",
@@ -57,7 +57,7 @@ class UniPortraitRoutingMap(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip="Share of the faces, 0 to 1, below which a person counts as missing; of the whole picture "
-                    "without a detector.",
+                    "where no face is known.",
                 ),
                 Detector.Input(
                     "detector",
@@ -71,7 +71,7 @@ class UniPortraitRoutingMap(io.ComfyNode):
                 io.Mask.Output(
                     display_name="masks",
                     tooltip="What each person has of each picture, the average over the chosen steps, picture after "
-                    "picture; fits Adjust Face ID.",
+                    "picture; for one picture they fit Adjust Face ID.",
                 ),
                 io.String.Output(display_name="report", tooltip="Everybody's share in words; connect PreviewAny."),
                 io.Boolean.Output(

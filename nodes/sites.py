@@ -97,6 +97,11 @@ class _Queries(nn.Module):
         self.site.x, self.site.query = x, query
         return query
 
+    @property
+    def weight(self) -> Tensor:
+        """For packs that look at it during the call."""
+        return self.taken.weight
+
 
 class _Output(nn.Module):
     """In place of `to_out`."""
@@ -107,3 +112,7 @@ class _Output(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.taken(self.site.add(hidden))
+
+    def __getitem__(self, index: int) -> nn.Module:
+        """For packs that look at it during the call."""
+        return self.taken[index]

@@ -45,7 +45,7 @@ class IDTap:
         """
         self.layers = layers
         self.masks = None if all(mask is None for mask in masks) else masks
-        self.alone = len(masks) == 1 and self.masks is None
+        self.people = len(masks)
         self.sigmas = sigmas
         self.sites: WeakKeyDictionary[nn.Module, list[Site]] = WeakKeyDictionary()
         self.resident: dict[tuple[torch.device, torch.dtype], dict[int, IDAttention]] = {}
@@ -102,7 +102,7 @@ class IDTap:
     def _addition(self, options: Mapping[str, Any], x: Tensor) -> Addition:
         parts = parts_of(options)
         shares = None if self.masks is None else partial(self._shares, parts, x.shape[-2:])
-        recorder = recorder_of(options, parts, x, self.alone)
+        recorder = recorder_of(options, parts, x, self.people == 1 and self.masks is None)
         return Addition(self._on, [part.kind for part in parts], shares, recorder)
 
     def _on(self, device: torch.device, dtype: torch.dtype) -> dict[int, IDAttention]:

@@ -6,6 +6,7 @@ these get `m_n / max(Σ m, 1)`, and what remains of a spot goes to the person th
 """
 
 from collections.abc import Sequence
+from math import isqrt
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +52,7 @@ def grid_size(spots: int, height: int, width: int) -> tuple[int, int]:
         The factors of `spots` whose ratio is nearest to that of the latent.
     """
     ratio = height / width
-    factors = (rows for rows in range(1, spots + 1) if spots % rows == 0)
+    factors = [factor for d in range(1, isqrt(spots) + 1) if spots % d == 0 for factor in (d, spots // d)]
     # Ratios are compared as steps up or down, so that portrait and landscape are treated alike.
     rows = min(factors, key=lambda rows: max(a := rows * rows / spots / ratio, 1 / a))
     return rows, spots // rows

@@ -18,16 +18,21 @@ class _Level:
 
 
 class RoutingRecord:
-    """Who had which spot, at every noise level of the last sampling."""
+    """Who had which spot, at every noise level of the last sampling.
+
+    Attributes:
+        incomplete: whether something was left out.
+    """
 
     def __init__(self) -> None:
         self._levels: dict[float, _Level] = {}
+        self.incomplete = False
 
     def clear(self) -> None:
         """Forget what was recorded: another sampling begins."""
         self._levels.clear()
+        self.incomplete = False
 
-    @torch.compiler.disable
     def add(
         self, sigma: float, shares: Tensor, grid: tuple[int, int], latent: tuple[int, int], window: Window = WHOLE
     ) -> None:
@@ -50,7 +55,7 @@ class RoutingRecord:
         )
         place = (..., slice(top, bottom), slice(left, right))
         # People whom the router cannot tell apart have a spot together.
-        shares = shares.float() / shares.sum(dim=0, keepdim=True).clamp(min=1)
+        shares = shares.to(level.shares) / shares.sum(dim=0, keepdim=True).clamp(min=1).to(level.shares)
         size = (bottom - top, right - left)
         level.shares[place] += F.interpolate(shares.unflatten(-1, grid), size=size, mode="nearest-exact")
         level.layers[place] += 1

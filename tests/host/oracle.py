@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import nodes
 import torch
 import torch.nn.functional as F
 from comfy.model_patcher import ModelPatcher
@@ -74,6 +75,14 @@ def ksample(model: ModelPatcher, **changes: object) -> Tensor:
 def blank(batch: int = 1, height: int = 16, width: int = 8) -> dict[str, Tensor]:
     """An empty latent."""
     return {"samples": torch.zeros(batch, 4, height, width)}
+
+
+def in_context_windows(model):
+    """The host's node with its defaults, windows of two with one in common along the batch."""
+    inputs = nodes.NODE_CLASS_MAPPINGS["ContextWindowsManual"].INPUT_TYPES()["required"]
+    settings = {name: options["default"] for name, (_, options) in inputs.items() if "default" in options}
+    settings |= {"context_schedule": "standard_static", "fuse_method": "pyramid", "context_length": 2}
+    return run_node("ContextWindowsManual", model=model, **settings | {"context_overlap": 1, "dim": 0})
 
 
 def differ(a: Tensor, b: Tensor) -> bool:

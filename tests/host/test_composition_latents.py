@@ -2,14 +2,13 @@
 
 import comfy.model_management
 import comfy.sd
-import nodes
 import pytest
 import torch
 
 import recipe
 import small
 from graph import Graph, run_node
-from oracle import blank, both_ways, differ, ksample, published
+from oracle import blank, both_ways, differ, in_context_windows, ksample, published
 from small import apply
 
 SAME = 1e-5
@@ -160,14 +159,6 @@ def test_windows_of_frames_as_animatediff_makes_them(unet, uniportrait, core, pe
         part = call_with(patched, x[:, window].flatten(0, 1), text[:, window].flatten(0, 1), [1, 0], **options)
         assert recipe.relative_error(part.unflatten(0, (2, 2)), whole[:, window]) <= SAME
     assert differ(whole[:, 0], whole[:, 1])
-
-
-def in_context_windows(model):
-    """The host's node with its defaults, windows of two with one in common along the batch."""
-    inputs = nodes.NODE_CLASS_MAPPINGS["ContextWindowsManual"].INPUT_TYPES()["required"]
-    settings = {name: options["default"] for name, (_, options) in inputs.items() if "default" in options}
-    settings |= {"context_schedule": "standard_static", "fuse_method": "pyramid", "context_length": 2}
-    return run_node("ContextWindowsManual", model=model, **settings | {"context_overlap": 1, "dim": 0})
 
 
 def test_the_context_windows_of_the_host(unet, uniportrait, two):

@@ -36,9 +36,15 @@ def ordinary(model, cfg, **prompts):
 
 
 @pytest.mark.parametrize("style", ["regular", "nested"])
-def test_a_guider_of_three_prompts(patched, style):
-    """With the same text as both positive prompts it is ordinary guidance, whatever their weight against each other."""
+@pytest.mark.parametrize("areas", [False, True])
+def test_a_guider_of_three_prompts(patched, style, areas):
+    """With the same text as both positive prompts it is ordinary guidance, whatever their weight against each other.
+
+    The host copies areas of the positive prompts to the negative one.
+    """
     prompts = small.prompts()
+    if areas:
+        prompts["positive"] = prompts["positive"] + area(recipe.noise("area", (1, 77, 768)), 64)
     guider = run_node(
         "DualCFGGuider",
         model=patched,
@@ -49,7 +55,7 @@ def test_a_guider_of_three_prompts(patched, style):
         cfg_cond2_negative=2.0,
         style=style,
     )
-    assert recipe.relative_error(guided(guider), ordinary(patched, 2.0)) <= SAME
+    assert recipe.relative_error(guided(guider), ordinary(patched, 2.0, **prompts)) <= SAME
 
 
 def test_a_guider_with_an_empty_prompt(patched):
@@ -136,7 +142,7 @@ def test_attention_that_is_replaced_as_a_whole_is_mentioned(unet, uniportrait, c
         monkeypatch.setattr(attention, "forward", lambda x, *_args, **_kwargs: x)
     with caplog.at_level(logging.WARNING, "uniportrait"):
         ksample(unet)
-        ksample(apply(unet, uniportrait, people, start_percent=1.0))  # not wanted at any step
+        ksample(apply(unet, uniportrait, people, end_percent=0.01), denoise=0.5)  # not wanted at any step
         assert not caplog.records
         ksample(apply(unet, uniportrait, people))
     (record,) = caplog.records

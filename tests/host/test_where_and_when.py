@@ -66,15 +66,16 @@ def test_windows_one_after_the_other(unet, uniportrait, two):
     """Two nodes in a row give people another strength in another part of the sampling."""
     first = apply(unet, uniportrait, two, id_scale=0.4, end_percent=0.4)
     model = apply(first, uniportrait, two, id_scale=1.2, start_percent=0.4, lora_scale=0.0)
-    strengths, (tap, later) = [], model.wrappers["apply_model"]["uniportrait"]
+    at_work, taps = [], model.wrappers["apply_model"]["uniportrait"]
 
     def look(*_args):
-        strengths.append((bool(tap.resident), bool(later.resident)))
+        sites = ([site for sites in tap.sites.values() for site in sites] for tap in taps)
+        at_work.append([any(site.addition for site in those) for those in sites])
 
     hook = unet.model.diffusion_model.out.register_forward_hook(look)
     found = ksample(model, steps=4)
     hook.remove()
-    assert strengths[0] == (True, False) and strengths[-1] == (True, True)
+    assert at_work == 2 * [[True, False]] + 2 * [[False, True]]
     for id_scale in (0.4, 1.2):
         assert differ(found, ksample(apply(unet, uniportrait, two, id_scale=id_scale), steps=4))
 

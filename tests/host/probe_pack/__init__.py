@@ -92,7 +92,7 @@ class ProbeFail:
         if place == "between calls":
             failing.set_model_sampler_post_cfg_function(after)
         elif place == "inside the tap":
-            # Wrappers that come later are further inside.
+            # Inside the calls that the pack wraps.
             failing.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "probe", around)
         else:
             failing.set_model_attn2_replace(attention, "middle", 0)
