@@ -17,6 +17,7 @@ from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor, nn
 
 from ..uniportrait_core.attention import IDAttention
+from ..uniportrait_core.errors import UniPortraitError
 from ..uniportrait_core.regions import Window, grid_size, region_shares
 from .prompts import Part, note_prompts, parts_of
 from .recording import recorder_of
@@ -94,6 +95,11 @@ class IDTap:
         return lowest <= float(sigma.max()) <= highest
 
     def _sites(self, unet: nn.Module) -> list[Site]:
+        if not hasattr(unet, "input_blocks"):
+            raise UniPortraitError(
+                f"The U-Net is of type {type(unet).__name__} while it is sampled, which has no cross-attention layers "
+                "to add people to. Take away the node that replaces the U-Net, before or after Apply ID Router."
+            )
         if unet not in self.sites:
             attentions = cross_attentions(unet)
             self.sites[unet] = [Site(attentions[index], index) for index in self.layers]

@@ -7,7 +7,7 @@ import torch
 
 import recipe
 import small
-from graph import run_node
+from graph import GraphError, run_node
 from oracle import attn2_modules, blank, differ, ksample
 from small import apply
 
@@ -147,3 +147,14 @@ def test_attention_that_is_replaced_as_a_whole_is_mentioned(unet, uniportrait, c
         ksample(apply(unet, uniportrait, people))
     (record,) = caplog.records
     assert record.message.startswith("Apply ID Router had no effect: the U-Net's cross-attention layers were never run")
+
+
+def test_a_unet_that_is_replaced_is_an_error(unet, uniportrait, core):
+    class Engine(torch.nn.Module):
+        dtype = torch.float32
+
+    model = apply(unet, uniportrait, small.people(core, 1))
+    model.add_object_patch("diffusion_model", Engine())
+    with pytest.raises(GraphError, match="The U-Net is of type Engine while it is sampled.*Take away the node"):
+        ksample(model)
+    model.unpatch_model()
