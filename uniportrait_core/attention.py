@@ -22,11 +22,19 @@ COND, UNCOND = 0, 1
 Record = Callable[[Tensor, int], None]
 """Told each person's share of the spots in some conditional rows, (people, rows, spots), 0..1, and the first row."""
 
-T = TypeVar("T")
+Self = TypeVar("Self")
+
+
+class _Tensors:
+    """A dataclass of tensors, and of tuples of them."""
+
+    def to(self: Self, device: torch.device, dtype: torch.dtype) -> Self:
+        """A copy of all tensors."""
+        return _moved(self, device, dtype)
 
 
 @dataclass(frozen=True)
-class PlainAttention:
+class PlainAttention(_Tensors):
     """One layer's ID attention where nobody has to be chosen: one attention for all rows.
 
     Attributes:
@@ -36,9 +44,6 @@ class PlainAttention:
 
     key: Tensor
     value: Tensor
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> "PlainAttention":
-        return _moved(self, device, dtype)
 
     def __call__(
         self,
@@ -91,7 +96,7 @@ class People:
 
 
 @dataclass(frozen=True)
-class RoutedAttention:
+class RoutedAttention(_Tensors):
     """One layer's ID attention where every spot belongs to one person.
 
     Attributes:
@@ -101,9 +106,6 @@ class RoutedAttention:
 
     halves: tuple[People, People]
     query_in: tuple[Tensor, Tensor]
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> "RoutedAttention":
-        return _moved(self, device, dtype)
 
     def __call__(
         self,
@@ -142,7 +144,7 @@ class RoutedAttention:
 
 
 @dataclass(frozen=True)
-class RegionAttention:
+class RegionAttention(_Tensors):
     """One layer's ID attention where people have region masks, all or some of them.
 
     Attributes:
@@ -152,9 +154,6 @@ class RegionAttention:
 
     halves: tuple[People, People]
     query_in: tuple[Tensor, Tensor] | None = None
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> "RegionAttention":
-        return _moved(self, device, dtype)
 
     def __call__(
         self,
@@ -214,8 +213,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = Non
     return F.scaled_dot_product_attention(q, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
-def _moved(thing: T, device: torch.device, dtype: torch.dtype) -> T:
-    """A copy of tensors in dataclasses and tuples."""
+def _moved(thing: Self, device: torch.device, dtype: torch.dtype) -> Self:
     if isinstance(thing, Tensor):
         return thing.to(device, dtype)
     if isinstance(thing, tuple):
