@@ -40,7 +40,7 @@ class Part:
 def note_prompts(executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_options=None, seed=None) -> Tensor:
     """A `PREDICT_NOISE` wrapper: tell the UNet calls of a step what the guider knows of its prompts."""
     known: dict[object, Part] = {}
-    for name, prompts in executor.class_obj.conds.items():
+    for name, prompts in getattr(executor.class_obj, "conds", {}).items():
         kind = UNCOND if any(word in name for word in NEGATIVE) else COND
         for prompt in prompts or ():
             if prompt["uuid"] in known:  # the host copies prompts of an area to the other side, uuid and all

@@ -6,8 +6,9 @@ before. It stands outside the UNet proper, where torch.compile has no part in it
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import ceil
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,6 +26,7 @@ from .sites import Addition, Site, taken
 from .unet import cross_attentions
 
 KEY = "uniportrait"
+LEVELS = 4  # grids of the UNet's layers: the latent's, and each half as large as the one before
 
 logger = logging.getLogger("uniportrait")
 
@@ -70,9 +72,10 @@ class IDTap:
         if not self._active(options.get("sigmas")):
             return run()
         base = executor.class_obj
-        self._copy(x.device, base.manual_cast_dtype or base.get_dtype())  # torch.compile finds the copies there
+        dtype = base.manual_cast_dtype or base.get_dtype()
+        self._copy(x.device, dtype)  # torch.compile finds the copies there
         sites = self._sites(base.diffusion_model)
-        with taken(sites, self._addition(options, x)):
+        with taken(sites, self._addition(options, x, dtype)):
             result = run()
         self.worked = bool(self.worked) or any(site.worked for site in sites)
         return result
@@ -105,9 +108,9 @@ class IDTap:
             self.sites[unet] = [Site(attentions[index], index) for index in self.layers]
         return self.sites[unet]
 
-    def _addition(self, options: Mapping[str, Any], x: Tensor) -> Addition:
+    def _addition(self, options: Mapping[str, Any], x: Tensor, dtype: torch.dtype) -> Addition:
         parts = parts_of(options)
-        shares = None if self.masks is None else partial(self._shares, parts, x.shape[-2:])
+        shares = None if self.masks is None else self._shares(parts, x, dtype)
         recorder = recorder_of(options, parts, x, self.people == 1 and self.masks is None)
         return Addition(self._on, [part.kind for part in parts], shares, recorder)
 
@@ -120,26 +123,44 @@ class IDTap:
             self.resident[device, dtype] = {index: layer.to(device, dtype) for index, layer in self.layers.items()}
         return self.resident[device, dtype]
 
-    @torch.compiler.disable  # masks are resized once per sampling, which is nothing to compile
-    def _shares(self, parts: Sequence[Part], latent: torch.Size, query: Tensor) -> Tensor:
-        """The regions' shares in the grid of some queries, (people, rows or 1, spots)."""
+    def _shares(self, parts: Sequence[Part], x: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """What gives the regions' shares for some queries, (people, rows or 1, spots)."""
+        latent = tuple(x.shape[-2:])
         if any(part.size not in (None, latent) for part in parts) and not self.tiled:
             self.tiled = True
             logger.warning(
                 "The sampler draws the picture in tiles and does not say where they are: region masks are fitted into "
                 "each tile. Use a sampler without tiles, or people without masks."
             )
-        size = grid_size(query.shape[1], *latent)
-        shares = [self._region(part.window, size, query) for part in parts]
-        if len({part.window for part in parts}) == 1:
-            return shares[0][:, None]
-        return torch.stack(shares, dim=1).repeat_interleave(len(query) // len(parts), dim=1)
+        on_grid = partial(self._on_grid, parts, len(x), x.device, dtype)
+        known, size = {}, latent
+        for _ in range(LEVELS):  # made here, torch.compile has no part in it
+            known[size[0] * size[1]] = on_grid(size)
+            size = tuple(ceil(side / 2) for side in size)
+        return partial(_look_up, known, latent, on_grid)
 
-    def _region(self, window: Window, size: tuple[int, int], like: Tensor) -> Tensor:
-        key = (window, size, like.device, like.dtype)
+    def _on_grid(
+        self, parts: Sequence[Part], rows: int, device: torch.device, dtype: torch.dtype, size: tuple[int, int]
+    ) -> Tensor:
+        shares = [self._region(part.window, size, device, dtype)[:, None] for part in parts]
+        if len({part.window for part in parts}) == 1:
+            return shares[0]
+        return torch.cat(shares, dim=1).repeat_interleave(rows // len(parts), dim=1)
+
+    def _region(self, window: Window, size: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
+        key = (window, size, device, dtype)
         if key not in self.shares:
-            self.shares[key] = region_shares(self.masks, size, window).to(like)
+            self.shares[key] = region_shares(self.masks, size, window).to(device, dtype)
         return self.shares[key]
+
+
+def _look_up(
+    known: Mapping[int, Tensor], latent: tuple[int, int], on_grid: Callable[[tuple[int, int]], Tensor], query: Tensor
+) -> Tensor:
+    """The shares for as many spots as there are queries; made now where a node has changed the layers' grids."""
+    spots = query.shape[1]
+    shares = known[spots] if spots in known else on_grid(grid_size(spots, *latent))
+    return shares.to(query)
 
 
 def add_tap(model: ModelPatcher, tap: IDTap) -> None:

