@@ -9,7 +9,7 @@ from comfy.model_patcher import ModelPatcher
 import recipe
 import small
 from graph import run_node
-from oracle import attn2_modules, both_ways, differ, ksample, published
+from oracle import attn2_modules, blank, both_ways, differ, ksample, published
 from small import apply
 
 SAME = 1e-5
@@ -202,19 +202,24 @@ def test_weights_in_other_precisions(uniportrait, core, base_weights, dtype, peo
 
 @pytest.mark.parametrize("people", [1, 2])
 def test_computing_in_bfloat16(unet, uniportrait, core, people):
-    """Bfloat16 moves this picture by 15 % and 25 %, since random weights amplify it; people may add nothing to that."""
+    """Bfloat16 moves this picture by 3 % and 11 %, since random weights amplify it; people may add nothing to that.
+
+    The latent is 16 wide: PyTorch's CPU kernel of the last downsampling returns NaN now and then, in bfloat16, for
+    feature maps only two wide.
+    """
+    square = blank(height=16, width=16)
     people = small.people(core, people)
     patched, lora_only = (apply(unet, uniportrait, people, id_scale=scale) for scale in (0.7, 0.0))
     seen = []
     hook = attn2_modules(unet)[0].to_out.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
     try:
-        found = ksample(run_node("ModelComputeDtype", model=patched, dtype="bf16"))
+        found = ksample(run_node("ModelComputeDtype", model=patched, dtype="bf16"), latent_image=square)
     finally:
         hook.remove()
     assert set(seen) == {torch.bfloat16}
     with published(unet, uniportrait, people):
-        wanted = ksample(run_node("ModelComputeDtype", model=lora_only, dtype="bf16"))
-    exact = ksample(patched)
+        wanted = ksample(run_node("ModelComputeDtype", model=lora_only, dtype="bf16"), latent_image=square)
+    exact = ksample(patched, latent_image=square)
     rounding = recipe.relative_error(wanted, exact)
     assert recipe.relative_error(found, exact) <= 1.3 * rounding
-    assert recipe.relative_error(ksample(lora_only), exact) > 2 * rounding  # the people are still there
+    assert recipe.relative_error(ksample(lora_only, latent_image=square), exact) > 2 * rounding  # the people are still there
