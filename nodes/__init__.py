@@ -3,16 +3,20 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import IDRouterApply
+from .apply_style import UniPortraitApplyStyle
 from .detect import UniPortraitFaceDetector
 from .encode import FaceIDEncode
 from .faces import UniPortraitDetectFaces
 from .folders import register_folders
 from .identity import MultiIDConditioning, UniPortraitLoadFaceID, UniPortraitSaveFaceID
+from .ip_adapter import UniPortraitLoadIPAdapter
 from .load import LoadUniPortrait
 from .mix import UniPortraitAdjustFaceID, UniPortraitMixFaceID
+from .prompt_list import UniPortraitPromptList
 from .record import UniPortraitRecordRouting
 from .routing_map import UniPortraitRoutingMap
 from .similarity import UniPortraitFaceSimilarity
+from .style_reference import UniPortraitDropReference, UniPortraitStyleReference
 
 
 class UniPortraitExtension(ComfyExtension):
@@ -31,6 +35,11 @@ class UniPortraitExtension(ComfyExtension):
             UniPortraitRoutingMap,
             UniPortraitSaveFaceID,
             UniPortraitLoadFaceID,
+            UniPortraitLoadIPAdapter,
+            UniPortraitStyleReference,
+            UniPortraitApplyStyle,
+            UniPortraitDropReference,
+            UniPortraitPromptList,
         ]
 
 

@@ -1,13 +1,15 @@
-"""UniPortraitDetectFaces: all faces of a photo, drawn on it and as crops."""
+"""UniPortraitDetectFaces: all faces of a photo, drawn on it, as crops and as masks."""
 
 import comfy.utils
+import numpy as np
+import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..uniportrait_core.alignment import align
 from ..uniportrait_core.drawing import draw_faces
 from ..uniportrait_core.embedding import CROP_SIZE
-from ..uniportrait_core.faces import ORDERS, find_faces, order_faces
+from ..uniportrait_core.faces import ORDERS, face_mask, find_faces, order_faces
 from ..uniportrait_core.faces import Detector as FindFaces
 from .photos import check_photos, no_face, to_image, to_pixels
 from .sockets import CATEGORY, Detector, aliases, min_confidence
@@ -35,6 +37,15 @@ class UniPortraitDetectFaces(io.ComfyNode):
                     "photo.",
                 ),
                 min_confidence(),
+                io.Float.Input(
+                    "mask_grow",
+                    default=0.2,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="How much wider and taller than the face its mask is on every side, 0 to 2 times the face.",
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -46,23 +57,32 @@ class UniPortraitDetectFaces(io.ComfyNode):
                     "without a detector: all of them with batch set to one person per photo, or a single one through "
                     "ImageFromBatch, whose batch_index is the face's number.",
                 ),
+                io.Mask.Output(
+                    display_name="masks",
+                    tooltip="An ellipse around every face, in the order of the numbers, in the photo's size: for "
+                    "inpainting, or for Adjust Face ID.",
+                ),
             ],
             is_output_node=True,
             **aliases("uniportrait", "find faces", "group photo", "crop faces"),
         )
 
     @classmethod
-    def execute(cls, detector: FindFaces, image: Tensor, order: str, min_confidence: float) -> io.NodeOutput:
+    def execute(
+        cls, detector: FindFaces, image: Tensor, order: str, min_confidence: float, mask_grow: float = 0.2
+    ) -> io.NodeOutput:
         check_photos(image)
-        drawn, crops, progress = [], [], comfy.utils.ProgressBar(len(image))
+        drawn, crops, masks, progress = [], [], [], comfy.utils.ProgressBar(len(image))
         for photo in to_pixels(image):
             faces = order_faces(find_faces(detector, photo, min_confidence), order)
             numbers = range(len(crops), len(crops) + len(faces))
             labels = [f"{number}: {face.confidence:.2f}" for number, face in zip(numbers, faces, strict=True)]
             drawn.append(draw_faces(photo, faces, labels, numbers))
             crops += [align(photo, face.landmarks, CROP_SIZE) for face in faces]
+            masks += [face_mask(face, photo.shape[:2], mask_grow) for face in faces]
             progress.update(1)
         if not crops:
             raise no_face(f"any of {len(image)} photos", image.shape[1:], "Detect Faces")
         shown = to_image(drawn)
-        return io.NodeOutput(shown, to_image(crops), ui=ui.PreviewImage(shown))
+        masks = torch.from_numpy(np.stack(masks))
+        return io.NodeOutput(shown, to_image(crops), masks, ui=ui.PreviewImage(shown))

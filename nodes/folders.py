@@ -10,6 +10,7 @@ WEIGHTS = "uniportrait"
 FACES = "uniportrait_faces"
 INSIGHTFACE = "insightface"
 FACE_DETECTION = "face_detection"
+IP_ADAPTER = "ipadapter"
 FACE_EXTENSIONS = {".safetensors", ".sft"}
 
 
@@ -19,9 +20,10 @@ def register_folders() -> None:
     _register(WEIGHTS, models / WEIGHTS, folder_paths.supported_pt_extensions)
     _register(FACES, models / FACES, FACE_EXTENSIONS)
     _register(FACES, faces_output_folder(), FACE_EXTENSIONS)
-    # These two are shared with other packs, whose listing stays as it is.
+    # These are shared with other packs, whose listing stays as it is.
     _register(INSIGHTFACE, models / INSIGHTFACE, set())
     _register(FACE_DETECTION, models / FACE_DETECTION, {".onnx"})
+    _register(IP_ADAPTER, models / IP_ADAPTER, folder_paths.supported_pt_extensions)
 
 
 def faces_output_folder() -> Path:

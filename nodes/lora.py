@@ -7,6 +7,7 @@ from ..uniportrait_core.adapter import LoRA
 from ..uniportrait_core.errors import UniPortraitError
 from .unet import transformer_blocks
 
+PREFIX = "uniportrait."  # of the names of the matrices
 MODULES = {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"}
 
 
@@ -19,7 +20,7 @@ def add_lora(model: ModelPatcher, lora: LoRA, scale: float) -> None:
     matrices, targets = {}, {}
     for index, path in enumerate(_attention_paths(model)):
         for projection, pair in lora[index].items() if index < len(lora) else ():
-            name = f"uniportrait.{index}.{projection}"
+            name = f"{PREFIX}{index}.{projection}"
             matrices[f"{name}.lora_up.weight"], matrices[f"{name}.lora_down.weight"] = pair.up, pair.down
             targets[name] = f"diffusion_model.{path}.{MODULES[projection]}.weight"
     added = model.add_patches(comfy.lora.load_lora(matrices, targets), scale)

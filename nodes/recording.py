@@ -10,6 +10,7 @@ from torch import Tensor
 from ..uniportrait_core.attention import COND, Record
 from ..uniportrait_core.regions import grid_size
 from .prompts import Part
+from .reference import pictures_with_reference
 
 KEY = "uniportrait_record"  # in transformer_options: the record, and how many pictures are sampled
 
@@ -39,6 +40,7 @@ def recorder_of(options: Mapping[str, Any], parts: Sequence[Part], x: Tensor, al
         record.incomplete = True
         return None
     sigma = float(options["sigmas"].max())
+    first_picture = 0 if pictures_with_reference(options, len(x)) is None else 1  # nobody is drawn in a reference
 
     @torch.compiler.disable
     def tell(shares: Tensor, first: int) -> None:
@@ -48,7 +50,7 @@ def recorder_of(options: Mapping[str, Any], parts: Sequence[Part], x: Tensor, al
             top, left, bottom, right = part.window
             latent = round(height / (bottom - top)), round(width / (right - left))
             size = grid_size(shares.shape[2], *grid_of)
-            record.add(sigma, shares[:, row : row + pictures], size, latent, part.window)
+            record.add(sigma, shares[:, row + first_picture : row + pictures], size, latent, part.window)
 
     if alone:
         for number, part in enumerate(parts):

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..uniportrait_core.attention import IDAttention, Record
+from .reference import spare_reference
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Addition:
         kinds: as for ID attention.
         shares: the regions' shares for some queries, where people have region masks.
         record: told who has each spot, if anybody wants to know.
+        pictures: of each part, if the first of them is a reference, to which nothing is added.
     """
 
     layers: Callable[[torch.device, torch.dtype], Mapping[int, IDAttention]]
     kinds: Sequence[int]
     shares: Callable[[Tensor], Tensor] | None = None
     record: Record | None = None
+    pictures: int | None = None
 
 
 class Site:
@@ -68,7 +71,10 @@ class Site:
         self.worked = True
         shares = None if addition.shares is None else addition.shares(query)
         layer = addition.layers(query.device, query.dtype)[self.index]
-        return layer(hidden, x, query, addition.kinds, shares, addition.record)
+        added = layer(hidden, x, query, addition.kinds, shares, addition.record)
+        if addition.pictures is None:
+            return added
+        return spare_reference(hidden, added, len(addition.kinds), addition.pictures)
 
 
 @contextmanager

@@ -29,6 +29,16 @@ class Routing(io.ComfyTypeIO):
     """A record of who had which spot while pictures were sampled: `uniportrait_core.routing_record.RoutingRecord`."""
 
 
+@io.comfytype(io_type="UNIPORTRAIT_IP_ADAPTER")
+class IPAdapter(io.ComfyTypeIO):
+    """A plain IP-Adapter: `uniportrait_core.ip_adapter.IPAdapter`."""
+
+
+@io.comfytype(io_type="UNIPORTRAIT_STYLE")
+class Style(io.ComfyTypeIO):
+    """A style picture, ready to be sampled beside others: `nodes.style.Style`."""
+
+
 def min_confidence(**settings: object) -> io.Float.Input:
     """The input of all nodes that look for faces."""
     return io.Float.Input(

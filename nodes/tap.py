@@ -22,6 +22,7 @@ from ..uniportrait_core.errors import UniPortraitError
 from ..uniportrait_core.regions import Window, grid_size, region_shares
 from .prompts import Part, note_prompts, parts_of
 from .recording import recorder_of
+from .reference import pictures_with_reference
 from .sites import Addition, Site, taken
 from .unet import cross_attentions
 
@@ -38,18 +39,25 @@ class IDTap:
     """
 
     def __init__(
-        self, layers: Mapping[int, IDAttention], masks: Sequence[Tensor | None], sigmas: tuple[float, float] | None
+        self,
+        layers: Mapping[int, IDAttention],
+        masks: Sequence[Tensor | None],
+        sigmas: tuple[float, float] | None = None,
+        node: str = "Apply ID Router",
     ):
         """
         Args:
             layers: ID attention by number of the cross-attention layer, in the order of the published weights.
-            masks: region mask per person, (height, width), or None where the router decides.
+            masks: region mask per person, (height, width), or None where the router decides; empty where the layers
+                add what is nobody's.
             sigmas: noise levels (highest, lowest) between which the tap works; None for always.
+            node: title of the node whose tap it is, for messages.
         """
         self.layers = layers
         self.masks = None if all(mask is None for mask in masks) else masks
         self.people = len(masks)
         self.sigmas = sigmas
+        self.node = node
         self.sites: WeakKeyDictionary[nn.Module, list[Site]] = WeakKeyDictionary()
         self.resident: dict[tuple[torch.device, torch.dtype], dict[int, IDAttention]] = {}
         self.shares: dict[tuple[Window, tuple[int, int], torch.device, torch.dtype], Tensor] = {}
@@ -84,8 +92,9 @@ class IDTap:
         """Forget all that belongs to one sampling; say so if no layer was ever run."""
         if self.worked is False:
             logger.warning(
-                "Apply ID Router had no effect: the U-Net's cross-attention layers were never run. A node after it "
-                "replaces the U-Net or its attention as a whole; take that node away."
+                "%s had no effect: the U-Net's cross-attention layers were never run. A node after it replaces the "
+                "U-Net or its attention as a whole; take that node away.",
+                self.node,
             )
         self.worked, self.tiled = None, False
         for kept in (self.sites, self.resident, self.shares):
@@ -101,7 +110,7 @@ class IDTap:
         if not hasattr(unet, "input_blocks"):
             raise UniPortraitError(
                 f"The U-Net is of type {type(unet).__name__} while it is sampled, which has no cross-attention layers "
-                "to add people to. Take away the node that replaces the U-Net, before or after Apply ID Router."
+                f"to add anything to. Take away the node that replaces the U-Net, before or after {self.node}."
             )
         if unet not in self.sites:
             attentions = cross_attentions(unet)
@@ -111,8 +120,11 @@ class IDTap:
     def _addition(self, options: Mapping[str, Any], x: Tensor, dtype: torch.dtype) -> Addition:
         parts = parts_of(options)
         shares = None if self.masks is None else self._shares(parts, x, dtype)
-        recorder = recorder_of(options, parts, x, self.people == 1 and self.masks is None)
-        return Addition(self._on, [part.kind for part in parts], shares, recorder)
+        recorder = None
+        if self.people:
+            recorder = recorder_of(options, parts, x, self.people == 1 and self.masks is None)
+        pictures = pictures_with_reference(options, len(x))
+        return Addition(self._on, [part.kind for part in parts], shares, recorder, pictures)
 
     def _on(self, device: torch.device, dtype: torch.dtype) -> dict[int, IDAttention]:
         return self.resident.get((device, dtype)) or self._copy(device, dtype)
@@ -163,8 +175,8 @@ def _look_up(
     return shares.to(query)
 
 
-def add_tap(model: ModelPatcher, tap: IDTap) -> None:
+def add_tap(model: ModelPatcher, tap: IDTap, key: str = KEY) -> None:
     """Let `tap` work in `model`, which the caller has cloned."""
-    model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, tap)
-    model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, KEY, note_prompts)
-    model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, tap.release)
+    model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, tap)
+    model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, key, note_prompts)
+    model.add_callback_with_key(CallbacksMP.ON_CLEANUP, key, tap.release)

@@ -11,6 +11,7 @@ from torch import nn
 from ..uniportrait_core.adapter import IDLayer
 from ..uniportrait_core.errors import UniPortraitError
 
+SD15_LAYERS, SD15_TEXT = 16, 768  # cross-attention layers, width of the text
 STAGES = ("input_blocks", "middle_block", "output_blocks")
 PRESETS = {
     "all": STAGES,
@@ -41,6 +42,11 @@ def cross_attentions(unet: UNetModel) -> list[nn.Module]:
     return [transformer.attn2 for _, transformer in transformer_blocks(unet)]
 
 
+def self_attentions(unet: UNetModel) -> list[nn.Module]:
+    """The self-attention modules (`attn1`), in the same order."""
+    return [transformer.attn1 for _, transformer in transformer_blocks(unet)]
+
+
 def preset_layers(unet: UNetModel, preset: str) -> list[int]:
     """Numbers of a preset's cross-attention layers, in the order of the published weights.
 
@@ -55,22 +61,41 @@ def preset_layers(unet: UNetModel, preset: str) -> list[int]:
     return [index for index, (path, _) in blocks if path.split(".")[0] in PRESETS[preset]]
 
 
-def check_unet(model: ModelPatcher, layers: Sequence[IDLayer]) -> None:
-    """See that a model's cross-attention layers are those that the weights were made for.
+def check_unet(model: ModelPatcher, layers: Sequence[IDLayer], node: str = "Apply ID Router") -> None:
+    """See that a model's cross-attention layers are those that some weights were made for.
+
+    Args:
+        model: the diffusion model.
+        layers: keys and values of all cross-attention layers.
+        node: title of the node that was given the model, for the message.
 
     Raises:
         UniPortraitError: another kind of diffusion model, or other layer sizes.
     """
-    unet = model.model.diffusion_model
-    needed = [tuple(layer.to_k.shape) for layer in layers]
-    found = []
-    if isinstance(unet, UNetModel):
-        found = [(attn.to_k.out_features, attn.to_k.in_features) for attn in cross_attentions(unet)]
+    needed, found = [tuple(layer.to_k.shape) for layer in layers], _layer_shapes(model)
     if found != needed:
         raise UniPortraitError(
-            f"The model at Apply ID Router is {type(model.model).__name__} with {_summary(found)}; the UniPortrait "
-            f"weights are for {_summary(needed)}. Use a Stable Diffusion 1.5 checkpoint."
+            f"The model at {node} is {type(model.model).__name__} with {_summary(found)}; the weights are for "
+            f"{_summary(needed)}. Use a Stable Diffusion 1.5 checkpoint."
         )
+
+
+def check_sd15(model: ModelPatcher, node: str) -> None:
+    """See that a model is of Stable Diffusion 1.5's kind, of any width. Raises UniPortraitError for another one."""
+    found = _layer_shapes(model)
+    if len(found) != SD15_LAYERS or {dim for _, dim in found} != {SD15_TEXT}:
+        raise UniPortraitError(
+            f"The model at {node} is {type(model.model).__name__} with {_summary(found)}; needed are {SD15_LAYERS} "
+            f"cross-attention layers on a context of {SD15_TEXT}. Use a Stable Diffusion 1.5 checkpoint."
+        )
+
+
+def _layer_shapes(model: ModelPatcher) -> list[tuple[int, int]]:
+    """(channels, width of the text) of all cross-attention layers; none in other kinds of diffusion models."""
+    unet = model.model.diffusion_model
+    if not isinstance(unet, UNetModel):
+        return []
+    return [(attn.to_k.out_features, attn.to_k.in_features) for attn in cross_attentions(unet)]
 
 
 def _summary(layers: list[tuple[int, int]]) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from .adapter import IDLayer, LoRA, RouterLayer, id_layers, lora, router_layers
 from .backbone import FaceBackbone
 from .errors import UniPortraitError
+from .ip_adapter import IPAdapter, ip_adapter
 from .resampler import FaceIDResampler
 
 Tensors = dict[str, Tensor]
@@ -20,12 +21,15 @@ Tensors = dict[str, Tensor]
 FACE_ID = "UniPortrait face-ID weights"
 ROUTER = "UniPortrait router weights"
 BACKBONE = "an IR face recognition backbone"
+IP_ADAPTER = "a plain IP-Adapter for Stable Diffusion 1.5"
 
 PUBLISHED_FILES = {
     FACE_ID: "uniportrait-faceid_sd15.bin",
     ROUTER: "uniportrait-router_sd15.bin",
     BACKBONE: "glint360k_curricular_face_r101_backbone.bin",
+    IP_ADAPTER: "ip-adapter_sd15.safetensors",
 }
+IP_ADAPTER_DIMS = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 2048: "SDXL"}  # widths of their text
 
 TORCH_MAGIC = (b"PK\x03\x04", b"\x80")  # zip archive, and the pickle of older versions
 
@@ -35,7 +39,11 @@ KINDS = (
     (ROUTER, ("faceid_adapter.", "_router.")),
     (BACKBONE, ("input_layer.0.weight", "body.0.res_layer.1.weight", "output_layer.3.weight")),
     ("a saved face identity", ("id0.cond", "id0.uncond")),
-    ("an IP-Adapter", ("image_proj.", "ip_adapter.")),
+    ("an IP-Adapter FaceID", ("image_proj.", "ip_adapter.", "_lora.")),
+    ("an IP-Adapter Plus", ("image_proj.latents", "ip_adapter.")),
+    ("a full-face IP-Adapter", ("image_proj.proj.0.", "ip_adapter.")),
+    (IP_ADAPTER, ("image_proj.proj.weight", "image_proj.norm.weight", "ip_adapter.")),
+    ("another IP-Adapter", ("image_proj.", "ip_adapter.")),
     ("a LoRA", ("lora_up.",)),
     ("a LoRA", ("lora_B.",)),
     ("a LoRA", ("lora.up.",)),
@@ -90,6 +98,17 @@ def load_backbone(path: Path) -> FaceBackbone:
     tensors = _read_kind(path, BACKBONE)
     with _naming(path, BACKBONE):
         return FaceBackbone.from_tensors(tensors)
+
+
+def load_ip_adapter(path: Path) -> IPAdapter:
+    """Read the plain IP-Adapter, `.bin` or safetensors. Raises UniPortraitError for anything else, named."""
+    tensors = _read_kind(path, IP_ADAPTER)
+    with _naming(path, IP_ADAPTER):
+        adapter = ip_adapter(tensors)
+        dim = adapter.layers[0].to_k.shape[1]
+    if IP_ADAPTER_DIMS.get(dim) != "Stable Diffusion 1.5":
+        raise _another_kind(path, f"is an IP-Adapter for {IP_ADAPTER_DIMS.get(dim, f'text {dim} wide')}", IP_ADAPTER)
+    return adapter
 
 
 def describe(tensors: Tensors) -> str:
@@ -149,9 +168,13 @@ def _read_kind(path: Path, kind: str) -> Tensors:
     tensors = read_tensors(path, kind)
     found = describe(tensors)
     if found != kind:
-        advice = f"Choose {PUBLISHED_FILES[kind]}, or a file of its kind, on Load UniPortrait."
-        raise _unfit(path, f"is {found}", kind, advice)
+        raise _another_kind(path, f"is {found}", kind)
     return tensors
+
+
+def _another_kind(path: Path, found: str, kind: str) -> UniPortraitError:
+    node = "Load IP-Adapter" if kind == IP_ADAPTER else "Load UniPortrait"
+    return _unfit(path, found, kind, f"Choose {PUBLISHED_FILES[kind]}, or a file of its kind, on {node}.")
 
 
 def _unfit(path: Path, found: str, kind: str, advice: str) -> UniPortraitError:

@@ -57,6 +57,22 @@ def order_faces(faces: Sequence[Face], order: str) -> list[Face]:
     return sorted(faces, key=ORDERS[order])
 
 
+def face_mask(face: Face, size: tuple[int, int], grow: float) -> np.ndarray:
+    """An ellipse around a face: 1 inside, 0 outside, (height, width), float32.
+
+    Args:
+        face: in pixels of the photo.
+        size: height and width of the photo.
+        grow: how much further than the box it reaches on every side, in shares of the box.
+    """
+    height, width = size
+    left, top, right, bottom = face.box
+    y, x = np.ogrid[:height, :width]
+    across = (x + 0.5 - (left + right) / 2) / ((right - left) * (0.5 + grow))
+    down = (y + 0.5 - (top + bottom) / 2) / ((bottom - top) * (0.5 + grow))
+    return (across**2 + down**2 <= 1).astype(np.float32)
+
+
 def find_faces(detect: Detector, photo: np.ndarray, min_confidence: float = MIN_CONFIDENCE) -> list[Face]:
     """All faces that the first successful try finds.
 

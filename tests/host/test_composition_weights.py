@@ -222,4 +222,6 @@ def test_computing_in_bfloat16(unet, uniportrait, core, people):
     exact = ksample(patched, latent_image=square)
     rounding = recipe.relative_error(wanted, exact)
     assert recipe.relative_error(found, exact) <= 1.3 * rounding
-    assert recipe.relative_error(ksample(lora_only, latent_image=square), exact) > 2 * rounding  # the people are still there
+    assert (
+        recipe.relative_error(ksample(lora_only, latent_image=square), exact) > 2 * rounding
+    )  # the people are still there

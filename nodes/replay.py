@@ -1,0 +1,96 @@
+"""The reference in a sampling: whatever the sampler does, the first picture is the style picture at every noise level.
+
+The sampler's own state of the first picture is never shown to the model, which sees the trajectory instead; and the
+sampler is told that the model has found the style picture's own latent, so that every sampler, with noise added on the
+way or not, ends there.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
+from torch import Tensor
+
+from ..uniportrait_core.errors import UniPortraitError
+from .reference import KEY as REFERENCE
+from .style import Style
+
+KEY = "uniportrait_style"
+SAME = 0.05  # relative difference up to which a latent is the style picture's; a sampler's own rounding is below 0.01
+
+
+class Replay:
+    """Wrappers around a sampling and around each of its steps. On the device it has copies for one sampling."""
+
+    def __init__(self, style: Style):
+        self.style = style
+        self.resident: dict[torch.device, Any] = {}
+
+    def sample(
+        self,
+        executor: WrapperExecutor,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: object,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None = None,
+        callback: Callable | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        """An `OUTER_SAMPLE` wrapper."""
+        self._check(latent_image)
+        shown = callback and _show_the_second(callback)
+        samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, shown, *args, **kwargs)
+        if sigmas[-1] == 0:  # some samplers stop a little before
+            samples[:1] = self.style.latent.to(samples)
+        return samples
+
+    def predict(
+        self, executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_options: dict | None = None, seed=None
+    ) -> Tensor:
+        """A `PREDICT_NOISE` wrapper."""
+        if x.device not in self.resident:
+            self.resident[x.device] = self.style.trajectory.to(x.device)
+        trajectory, options = self.resident[x.device], model_options or {}
+        options = {**options, "transformer_options": {**options.get("transformer_options", {}), REFERENCE: len(x)}}
+        x = torch.cat((trajectory.at(timestep[:1]).to(x), x[1:]))
+        denoised = executor(x, timestep, options, seed)
+        return torch.cat((trajectory.clean.to(denoised), denoised[1:]))
+
+    def release(self, _patcher: ModelPatcher | None = None) -> None:
+        """Forget what belongs to one sampling."""
+        self.resident.clear()
+
+    def _check(self, latent: Tensor) -> None:
+        wanted = self.style.latent
+        if len(latent) < 2 or latent.shape[1:] != wanted.shape[1:] or not _same(latent[:1].to(wanted), wanted):
+            raise UniPortraitError(
+                f"The latent at the sampler, of shape {tuple(latent.shape)}, does not begin with the style picture of "
+                f"Apply Style, {tuple(wanted.shape)}, with pictures to draw behind it. Connect the output latent of "
+                "Style Reference to the sampler; for a second pass in another size use another Style Reference."
+            )
+
+
+def _same(found: Tensor, wanted: Tensor) -> bool:
+    return bool((found - wanted).norm() <= SAME * wanted.norm())
+
+
+def _show_the_second(callback: Callable) -> Callable:
+    """Previews show the first picture: until the last step, let them have the first that is drawn."""
+
+    def call(step: int, denoised: Tensor, x: Tensor, total: int) -> None:
+        if step < total - 1:
+            denoised = torch.cat((denoised[1:2], denoised[1:]))
+        callback(step, denoised, x, total)
+
+    return call
+
+
+def add_replay(model: ModelPatcher, replay: Replay) -> None:
+    """Let `replay` work in `model`, which the caller has cloned."""
+    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, replay.sample)
+    model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, KEY, replay.predict)
+    model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, replay.release)

@@ -1,0 +1,154 @@
+"""Shared self-attention in the UNet, without taking anybody's place.
+
+The host asks one function of a call's options (`optimized_attention_override`) for every attention that it computes.
+For the time of a UNet call that function is ours. It knows self-attention by its keys, as modules of ours stand in for
+`to_k` of those layers, and leaves all others alone; a function that was there before computes what is left to compute.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
+from torch import Tensor, nn
+
+from ..uniportrait_core.shared_attention import shared_attention
+from .reference import KEY as REFERENCE
+from .reference import pictures_with_reference
+from .replay import KEY
+from .unet import self_attentions
+
+OVERRIDE = "optimized_attention_override"
+
+logger = logging.getLogger("uniportrait")
+
+
+class SharedAttention:
+    """An `APPLY_MODEL` wrapper that lets all pictures see the first one's keys and values."""
+
+    def __init__(self, shift: float):
+        """
+        Args:
+            shift: what is added to the logits of the first picture's keys (`shared_attention.logit_shift`).
+        """
+        self.shift = shift
+        self.sharers: WeakKeyDictionary[nn.Module, _Sharer] = WeakKeyDictionary()
+        self.warned = False
+
+    def __call__(
+        self,
+        executor: WrapperExecutor,
+        x: Tensor,
+        t: Tensor,
+        c_concat: Tensor | None = None,
+        c_crossattn: Tensor | None = None,
+        control: Any = None,
+        transformer_options: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        options, unet = transformer_options or {}, executor.class_obj.diffusion_model
+        pictures = pictures_with_reference(options, len(x))
+        if pictures is None:
+            self._say_that_nothing_is_shared(options)
+            return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+        if unet not in self.sharers:
+            self.sharers[unet] = _Sharer(self_attentions(unet), self.shift)
+        sharer = self.sharers[unet]
+        with sharer.at_work(len(x) // pictures, pictures, options.get(OVERRIDE)):
+            shared = {**options, OVERRIDE: sharer}
+            return executor(x, t, c_concat, c_crossattn, control, shared, **kwargs)
+
+    def release(self, _patcher: ModelPatcher | None = None) -> None:
+        """Forget what belongs to one sampling."""
+        self.sharers.clear()
+        self.warned = False
+
+    def _say_that_nothing_is_shared(self, options: dict[str, Any]) -> None:
+        if REFERENCE in options and not self.warned:
+            self.warned = True
+            logger.warning(
+                "Apply Style has no effect: the sampler draws only some of the pictures at a time, so that the others "
+                "do not see the style picture. Take away the node that cuts the batch, such as Context Windows."
+            )
+
+
+class _Sharer:
+    """The attention function of one UNet while it works."""
+
+    def __init__(self, attentions: Sequence[nn.Module], shift: float):
+        self.keys = [_Keys(self, attention) for attention in attentions]
+        self.shift = shift
+        self.parts = self.pictures = 1
+        self.previous: Callable | None = None
+        self.key: Tensor | None = None  # the last that a self-attention layer made
+
+    @contextmanager
+    def at_work(self, parts: int, pictures: int, previous: Callable | None) -> Iterator[None]:
+        """Stand in for `to_k` of the layers, and give them back whatever happens."""
+        self.parts, self.pictures, self.previous = parts, pictures, previous
+        try:
+            for keys in self.keys:
+                keys.take()
+            yield
+        finally:
+            for keys in self.keys:
+                keys.give_back()
+            self.previous = self.key = None
+
+    def __call__(
+        self,
+        function: Callable,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        heads: int,
+        mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """As the host calls an `optimized_attention_override`."""
+        attention = partial(self.previous, function) if self.previous else function
+        if key is not self.key or mask is not None:
+            return attention(query, key, value, heads, mask=mask, **kwargs)
+        self.key = None
+
+        def attend(query: Tensor, key: Tensor, value: Tensor, added: Tensor | None) -> Tensor:
+            return attention(query, key, value, heads, mask=added, **kwargs)
+
+        return shared_attention(attend, query, key, value, self.parts, self.pictures, self.shift)
+
+
+class _Keys(nn.Module):
+    """In place of `to_k` of a self-attention layer."""
+
+    def __init__(self, sharer: _Sharer, attention: nn.Module):
+        super().__init__()
+        self.sharer, self.attention, self.taken = sharer, [attention], None  # in a list it is no module of ours
+
+    def take(self) -> None:
+        (attention,) = self.attention
+        self.taken, attention.to_k = attention.to_k, self
+
+    def give_back(self) -> None:
+        if self.taken is not None:
+            (attention,) = self.attention
+            attention.to_k, self.taken = self.taken, None
+
+    def forward(self, context: Tensor) -> Tensor:
+        key = self.taken(context)
+        self.sharer.key = key
+        return key
+
+    @property
+    def weight(self) -> Tensor:
+        """For packs that look at it during the call."""
+        return self.taken.weight
+
+
+def add_sharing(model: ModelPatcher, sharing: SharedAttention) -> None:
+    """Let `sharing` work in `model`, which the caller has cloned."""
+    model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, sharing)
+    model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, sharing.release)
