@@ -42,9 +42,10 @@ class Replay:
     ) -> Tensor:
         """An `OUTER_SAMPLE` wrapper."""
         self._check(latent_image)
+        to_the_end = bool(sigmas[-1] == 0)  # asked before, as UniPC writes into the noise levels
         shown = callback and _show_the_second(callback)
         samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, shown, *args, **kwargs)
-        if sigmas[-1] == 0:  # some samplers stop a little before
+        if to_the_end:  # where some samplers stop a little before
             samples[:1] = self.style.latent.to(samples)
         return samples
 

@@ -118,6 +118,8 @@ class _Sharer:
         def attend(query: Tensor, key: Tensor, value: Tensor, added: Tensor | None) -> Tensor:
             return attention(query, key, value, heads, mask=added, **kwargs)
 
+        # HyperTile cuts queries into tiles and leaves the keys to the host, which reads them as rows of as many.
+        key, value = (t.reshape(len(query), -1, t.shape[-1]) for t in (key, value))
         return shared_attention(attend, query, key, value, self.parts, self.pictures, self.shift)
 
 

@@ -22,9 +22,9 @@ def load_prompt(name: str) -> Prompt:
     return json.loads((PROMPTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def of_class(prompt: Prompt, class_type: str) -> list[str]:
-    """Ids of the nodes of a class."""
-    return [node for node, about in prompt.items() if about["class_type"] == class_type]
+def of_class(prompt: Prompt, *class_types: str) -> list[str]:
+    """Ids of the nodes of a class, or of several."""
+    return [node for node, about in prompt.items() if about["class_type"] in class_types]
 
 
 def add_photos(server: ComfyClient) -> None:

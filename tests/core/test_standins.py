@@ -28,6 +28,16 @@ def test_tables_are_the_published_ones(name: str, table: dict):
     assert table == as_tuples(PUBLISHED[name])
 
 
+def test_the_table_of_the_ip_adapter_is_the_published_one():
+    table = published_shapes.ip_adapter(SD15)
+    assert table["image_proj.proj.weight"] == (3072, 1024) and table["image_proj.norm.bias"] == (768,)
+    keys = {key: shape for key, shape in table.items() if key.endswith("to_k_ip.weight")}
+    # Counted as in the UniPortrait files: cross-attention has the odd numbers, the middle block is the last.
+    assert [shape[0] for shape in keys.values()] == [320] * 2 + [640] * 2 + [1280] * 5 + [640] * 3 + [320] * 3 + [1280]
+    assert list(keys) == [f"ip_adapter.{number}.to_k_ip.weight" for number in range(1, 32, 2)]
+    assert len(table) == 4 + 2 * len(keys)
+
+
 def test_a_narrow_unet_narrows_only_what_touches_it():
     narrow = published_shapes.faceid(published_shapes.attention_channels((1, 1, 1, 1)))
     full = published_shapes.faceid(SD15)

@@ -20,7 +20,12 @@ from graph import run_node
 
 @contextmanager
 def published(
-    model: ModelPatcher, weights: object, people: Sequence, id_scale: float = 0.7, layers: Sequence[int] = range(16)
+    model: ModelPatcher,
+    weights: object,
+    people: Sequence,
+    id_scale: float = 0.7,
+    layers: Sequence[int] = range(16),
+    pictures: int | None = None,
 ) -> Iterator[None]:
     """While it lasts, the UNet of `model` and of all its copies draws `people`; LoRAs are not its business.
 
@@ -30,6 +35,7 @@ def published(
         people: without masks and weights.
         id_scale: strength of ID attention.
         layers: numbers of the layers that draw people.
+        pictures: sampled together, if the first of them is a style picture, which shows nobody.
     """
     half = _Half(small.prompts()["negative"][0][0])
     modules = attn2_modules(model)
@@ -38,13 +44,26 @@ def published(
     halves = [torch.stack([person.cond for person in people]), torch.stack([person.uncond for person in people])]
     for attn, layer, router in zip(modules, weights.faceid.layers, routers, strict=True):
         if attn in taken:
-            attn.forward = partial(_forward, attn, layer, router, halves, id_scale, half)
+            attn.forward = partial(_forward, attn, layer, router, halves, id_scale, half, pictures)
     hook = model.model.diffusion_model.register_forward_pre_hook(half.look, with_kwargs=True)
     try:
         yield
     finally:
         hook.remove()
         for attn in taken:
+            del attn.forward
+
+
+@contextmanager
+def sharing(model: ModelPatcher, pictures: int, shift: float = -0.5) -> Iterator[None]:
+    """While it lasts, every picture of the UNet also sees the first one's keys and values in self-attention."""
+    modules = [attn1 for attn1, _ in _attentions(model)]
+    for attn in modules:
+        attn.forward = partial(_shared_forward, attn, pictures, shift)
+    try:
+        yield
+    finally:
+        for attn in modules:
             del attn.forward
 
 
@@ -58,9 +77,14 @@ def both_ways(model: ModelPatcher, weights: object, people: Sequence, **inputs: 
 
 def attn2_modules(model: ModelPatcher) -> list[nn.Module]:
     """The cross-attentions in the published order: down blocks, up blocks, middle block."""
+    return [attn2 for _, attn2 in _attentions(model)]
+
+
+def _attentions(model: ModelPatcher) -> list[tuple[nn.Module, nn.Module]]:
     unet = model.model.diffusion_model
     stages = [unet.input_blocks[i] for i in (1, 2, 4, 5, 7, 8)] + list(unet.output_blocks[3:12]) + [unet.middle_block]
-    return [stage[1].transformer_blocks[0].attn2 for stage in stages]
+    blocks = (stage[1].transformer_blocks[0] for stage in stages)
+    return [(block.attn1, block.attn2) for block in blocks]
 
 
 def ksample(model: ModelPatcher, **changes: object) -> Tensor:
@@ -100,15 +124,28 @@ class _Half:
         self.rows = [int(torch.equal(text, self.negative[0].to(text))) for text in call["context"]]
 
 
-def _forward(attn, layer, router, halves, id_scale, half, x, context=None, value=None, mask=None, **_):
+def _forward(attn, layer, router, halves, id_scale, half, pictures, x, context=None, value=None, mask=None, **_):
     query = attn.to_q(x)
     out = _attention(query, attn.to_k(context), attn.to_v(context if value is None else value), attn.heads)
     for row, kind in enumerate(half.rows):
+        if pictures and row % pictures == 0:
+            continue
         tokens = halves[kind]
         chosen = _one_hot(x[row], router, tokens)
         for n, person in enumerate(tokens):
             key, value = F.linear(person, layer.to_k).to(query), F.linear(person, layer.to_v).to(query)
             out[row] += id_scale * chosen[:, n, None] * _attention(query[row], key, value, attn.heads)
+    return attn.to_out(out)
+
+
+def _shared_forward(attn, pictures, shift, x, context=None, value=None, mask=None, **_):
+    queries, keys, values = attn.to_q(x), attn.to_k(x), attn.to_v(x)
+    out = torch.empty_like(queries)
+    for row in range(len(x)):
+        first = row - row % pictures
+        key, value = (torch.cat((t[row], t[first])) for t in (keys, values))
+        added = torch.cat((torch.zeros(x.shape[1]), torch.full((x.shape[1],), shift))).to(x)
+        out[row] = _attention(queries[row], key, value, attn.heads, added)
     return attn.to_out(out)
 
 
@@ -122,7 +159,7 @@ def _one_hot(x: Tensor, router: object | None, tokens: Tensor) -> Tensor:
     return F.one_hot((theta @ phi.T).argmax(dim=-1), len(tokens)).to(x)
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+def _attention(query: Tensor, key: Tensor, value: Tensor, heads: int, added: Tensor | float = 0.0) -> Tensor:
     query, key, value = (t.unflatten(-1, (heads, -1)).transpose(-3, -2) for t in (query, key, value))
-    weights = (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1)
+    weights = (query @ key.mT * query.shape[-1] ** -0.5 + added).softmax(dim=-1)
     return (weights @ value).transpose(-3, -2).flatten(-2)

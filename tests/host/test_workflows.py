@@ -16,7 +16,9 @@ Environment:
 from __future__ import annotations
 
 import copy
+import itertools
 import json
+import math
 import os
 from collections.abc import Iterator
 from io import BytesIO
@@ -26,7 +28,7 @@ from typing import Any
 import numpy as np
 import pytest
 from insightface.utils.face_align import norm_crop
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from browser import FrontEnd, find_chromium, front_end, save_jpeg
 from comfy_server import PACK, ComfyClient, comfy_server
@@ -38,6 +40,11 @@ INSTALLED_AS = "ComfyUI-UniPortrait"  # folder in custom_nodes
 WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
 NAMES = [path.stem for path in WORKFLOWS]
 PICTURE_WIDTH, PICTURE_LIMIT = 1280, 300_000  # pixels, bytes
+SIZED = ("EmptyLatentImage", "ImageScale")  # nodes that say how large a picture is
+LOADERS = (
+    "CheckpointLoaderSimple", "VAELoader", "CLIPVisionLoader", "ControlNetLoader", "LoadUniPortrait",
+    "UniPortraitLoadIPAdapter",
+)  # fmt: skip
 FORMER = {"FaceIDEncode": (1, 5), "IDRouterApply": (4, 7)}  # widget values and inputs of nodes in old workflows
 UPDATE = os.environ.get("UNIPORTRAIT_UPDATE_WORKFLOWS") == "1"
 
@@ -77,21 +84,26 @@ def load(name: str) -> Workflow:
     return json.loads((PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def lowered(prompt: Prompt, steps: int = 2, divisor: int = 2) -> Prompt:
-    """The prompt with fewer steps and a smaller picture, but the whole path of the faces."""
+def lowered(prompt: Prompt, steps: int = 2, divisor: int = 2, listed: int = 2) -> Prompt:
+    """The prompt with fewer steps, smaller pictures and shorter lists, but the whole path of the faces."""
     prompt = copy.deepcopy(prompt)
-    for node in of_class(prompt, "KSampler"):
+    for node in of_class(prompt, "KSampler", "UniPortraitStyleReference"):
         prompt[node]["inputs"]["steps"] = steps
-    for node in of_class(prompt, "EmptyLatentImage"):
+    for node in of_class(prompt, *SIZED):
         for side in ("width", "height"):
             prompt[node]["inputs"][side] //= divisor
+    for node in of_class(prompt, "UniPortraitPromptList"):
+        inputs = prompt[node]["inputs"]
+        inputs["prompts"] = "\n".join(inputs["prompts"].splitlines()[:listed])
+    for node in of_class(prompt, "UniPortraitMixFaceID"):
+        prompt[node]["inputs"]["series"] = listed
     return prompt
 
 
-def with_photo(prompt: Prompt, name: str) -> Prompt:
-    """The prompt with another photo in its first Load Image."""
+def with_photo(prompt: Prompt, name: str, loader: str | None = None) -> Prompt:
+    """The prompt with another photo in a Load Image, by default in its first."""
     prompt = copy.deepcopy(prompt)
-    prompt[of_class(prompt, "LoadImage")[0]]["inputs"]["image"] = name
+    prompt[loader or of_class(prompt, "LoadImage")[0]]["inputs"]["image"] = name
     return prompt
 
 
@@ -108,12 +120,27 @@ def run(server: ComfyClient, prompt: Prompt) -> tuple[list[np.ndarray], list[Ima
     return [np.asarray(picture.convert("RGB")) for picture in saved], crops
 
 
+def pictures_wanted(prompt: Prompt) -> int:
+    """How many pictures a prompt saves: all of a latent, for every one of its lists, at every Save Image."""
+
+    def values(node: str, name: str) -> list[Any]:
+        return [prompt[found]["inputs"][name] for found in of_class(prompt, node)]
+
+    lines = [len(prompts.splitlines()) for prompts in values("UniPortraitPromptList", "prompts")]
+    several = (*lines, *values("UniPortraitMixFaceID", "series"), *values("EmptyLatentImage", "batch_size"))
+    return len(of_class(prompt, "SaveImage")) * math.prod(several)
+
+
 def assert_picture(picture: np.ndarray, prompt: Prompt) -> None:
     """It has the size that the prompt asks for, and is neither black nor flat."""
-    (latent,) = of_class(prompt, "EmptyLatentImage")
-    size = prompt[latent]["inputs"]
-    assert picture.shape == (size["height"], size["width"], 3)
+    sizes = [prompt[node]["inputs"] for node in of_class(prompt, *SIZED)]
+    assert {picture.shape} == {(size["height"], size["width"], 3) for size in sizes}
     assert picture.std() > 5
+
+
+def difference(first: np.ndarray | Image.Image, second: np.ndarray | Image.Image) -> np.ndarray:
+    """Of two pictures, value by value."""
+    return np.abs(np.asarray(first).astype(int) - np.asarray(second))
 
 
 # In the server
@@ -124,7 +151,7 @@ def assert_picture(picture: np.ndarray, prompt: Prompt) -> None:
 def test_a_workflow_runs(server: ComfyClient, name: str) -> None:
     prompt = lowered(load_prompt(name))
     pictures, crops = run(server, prompt)
-    assert len(pictures) == len(of_class(prompt, "SaveImage")) > 0
+    assert len(pictures) == pictures_wanted(prompt) > 0
     for picture in pictures:
         assert_picture(picture, prompt)
     assert {crop.size for crop in crops} <= {(224, 224)}
@@ -141,7 +168,7 @@ def test_the_photo_decides_the_picture(server: ComfyClient) -> None:
     (same,), _ = run(server, with_photo(prompt, "again.png"))
     (other,), _ = run(server, with_photo(prompt, "group.jpg"))
     assert np.array_equal(picture, same)
-    assert np.abs(picture.astype(int) - other).mean() > 5
+    assert difference(picture, other).mean() > 5
 
 
 @pytest.mark.slow
@@ -150,18 +177,18 @@ def test_a_group_photo_becomes_portraits_of_two_people(server: ComfyClient) -> N
     prompt = with_photo(lowered(load_prompt("group_photo")), "people.jpg")
     (first, second), crops = run(server, prompt)
     assert len(crops) == 2
-    assert np.abs(first.astype(int) - second).mean() > 5
+    assert difference(first, second).mean() > 5
     for crop, face in zip(crops, FACES["group"], strict=False):  # the first two from the left
         wanted = norm_crop(photo("group"), np.array(face.landmarks, np.float32), image_size=224)
-        assert np.abs(np.asarray(crop).astype(int) - wanted).mean() < 3  # the photo comes as a JPEG
+        assert difference(crop, wanted).mean() < 3  # the photo comes as a JPEG
     picks = of_class(prompt, "ImageFromBatch")
     assert [prompt[node]["inputs"]["batch_index"] for node in picks] == [0, 1]
     prompt[picks[0]]["inputs"]["batch_index"] = 4
     (another, same), _ = run(server, prompt)
-    assert np.array_equal(same, second) and np.abs(another.astype(int) - first).mean() > 5
+    assert np.array_equal(same, second) and difference(another, first).mean() > 5
     (detected,) = of_class(prompt, "UniPortraitDetectFaces")
     (drawn,) = server.images({"all": server.run(prompt)[detected]})
-    assert drawn.size == (1280, 886) and np.abs(np.asarray(drawn).astype(int) - photo("group")).max() > 100
+    assert drawn.size == (1280, 886) and difference(drawn, photo("group")).max() > 100
 
 
 @pytest.mark.slow
@@ -171,10 +198,60 @@ def test_a_map_shows_who_is_where(server: ComfyClient) -> None:
     shown = [of_class(prompt, name)[0] for name in ("SaveImage", "UniPortraitRoutingMap", "PreviewAny")]
     picture, drawn = server.images({node: outputs[node] for node in shown[:2]})
     assert drawn.size == picture.size
-    assert np.abs(np.asarray(drawn).astype(int) - np.asarray(picture)).mean() > 5
+    assert difference(drawn, picture).mean() > 5
     (text,), (report,) = (outputs[node]["text"] for node in shown[1:])
     assert "person 1 has" in text and "person 2 has" in text
     assert report == text
+
+
+@pytest.mark.slow
+def test_the_style_picture_and_the_face_decide_the_picture(server: ComfyClient) -> None:
+    prompt = lowered(load_prompt("image_to_single_id"))
+    (reference,), (encoder,) = of_class(prompt, "UniPortraitStyleReference"), of_class(prompt, "FaceIDEncode")
+    style, face = (prompt[node]["inputs"]["image"][0] for node in (reference, encoder))
+    pictures, _ = run(server, prompt)
+    (latent,) = of_class(prompt, "EmptyLatentImage")
+    # The style picture is not among them, though the sampler draws it, too.
+    assert len(pictures) == prompt[latent]["inputs"]["batch_size"] == 2
+    assert difference(*pictures).mean() > 5
+    for changed in (with_photo(prompt, "group.jpg", style), with_photo(prompt, "portrait.png", face)):
+        others, _ = run(server, changed)
+        for picture, other in zip(pictures, others, strict=True):
+            assert difference(picture, other).mean() > 5
+
+
+@pytest.mark.slow
+def test_every_line_of_a_story_is_a_picture_of_its_own(server: ComfyClient) -> None:
+    prompt = lowered(load_prompt("story"), divisor=4, listed=4)
+    pictures, _ = run(server, prompt)
+    assert len(pictures) == 4
+    for first, second in itertools.combinations(pictures, 2):
+        assert difference(first, second).mean() > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_only_the_chosen_face_of_a_photo_is_drawn_anew(server: ComfyClient, number: int) -> None:
+    people = Image.fromarray(photo("group"))
+    add_picture(server, "square.png", ImageOps.pad(people, (people.width, people.width)))
+    prompt = lowered(load_prompt("face_inpaint"), steps=1, divisor=1)
+    (scale,), (pick,), (blur,) = (of_class(prompt, name) for name in ("ImageScale", "ImageFromBatch", "ImageBlur"))
+    prompt = with_photo(prompt, "square.png", prompt[scale]["inputs"]["image"][0])
+    prompt[pick]["inputs"]["batch_index"] = number
+    for node in (scale, pick):
+        prompt[f"{node} saved"] = {"class_type": "SaveImage", "inputs": {"images": [node, 0], "filename_prefix": "a"}}
+    before, mask = f"{scale} saved", f"{pick} saved"
+    (result,) = (node for node in of_class(prompt, "SaveImage") if node not in (before, mask))
+    outputs = server.run(prompt)
+    changed, before, mask = server.images({node: outputs[node] for node in (result, before, mask)})
+    changed = difference(changed, before).max(axis=-1)
+    mask = mask.convert("L")
+    face = FACES["group"][number]  # from the left
+    print(mask.getbbox(), face.box)
+    assert changed[np.asarray(mask) > 0].mean() > 5
+    # The mask has a soft edge, which ends somewhere.
+    edge = ImageFilter.MaxFilter(2 * prompt[blur]["inputs"]["blur_radius"] + 1)
+    assert not changed[np.asarray(mask.filter(edge)) == 0].any()
 
 
 def test_the_template_browser_lists_the_workflows(server: ComfyClient) -> None:
@@ -199,9 +276,8 @@ def test_every_node_has_a_help_page(server: ComfyClient, pack_nodes: list[str]) 
 def test_missing_models_can_be_offered_for_download(server: ComfyClient, name: str) -> None:
     """Every file that a loader names comes with its address, and belongs into a folder that the server knows."""
     folders = json.loads(server.request("/models"))
-    loaders = {"CheckpointLoaderSimple", "VAELoader", "CLIPVisionLoader", "ControlNetLoader", "LoadUniPortrait"}
     for node in load(name)["nodes"]:
-        if node["type"] in loaders:
+        if node["type"] in LOADERS:
             models = node["properties"]["models"]
             assert [model["name"] for model in models] == [file for file in node["widgets_values"] if file != "none"]
             for model in models:
@@ -282,15 +358,15 @@ def test_the_crops_are_seen_under_the_encoders(shown: FrontEnd, tmp_path: Path) 
 if UPDATE:
 
     @pytest.mark.browser
-    def test_pictures_of_the_workflows(shown: FrontEnd, server: ComfyClient, core) -> None:
-        for people, name in enumerate(PHOTOS, start=1):
-            add_picture(server, name, drawn_photo(people))
+    @pytest.mark.parametrize("name", NAMES)
+    def test_pictures_of_the_workflows(shown: FrontEnd, server: ComfyClient, core, name: str) -> None:
+        for people, file in enumerate(PHOTOS, start=1):
+            add_picture(server, file, drawn_photo(people))
         try:
-            for name in NAMES:
-                shown.load(load(name))
-                if name == "routing_map":
-                    show_drawn_result(shown, server, core)
-                save_jpeg(shown.picture(PICTURE_WIDTH), PACK / "workflows" / f"{name}.jpg", PICTURE_LIMIT)
+            shown.load(load(name))
+            if name == "routing_map":
+                show_drawn_result(shown, server, core)
+            save_jpeg(shown.picture(PICTURE_WIDTH), PACK / "workflows" / f"{name}.jpg", PICTURE_LIMIT)
         finally:
             add_photos(server)
 

@@ -33,6 +33,7 @@ CHECKPOINT = Path("checkpoints", "Realistic_Vision_V5.1_fp16-no-ema.safetensors"
 VAE = Path("vae", "vae-ft-mse-840000-ema-pruned.safetensors")
 CLIP_VISION = Path("clip_vision", "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors")
 CONTROLNET = Path("controlnet", "control_v11p_sd15_canny_fp16.safetensors")
+IP_ADAPTER = Path("ipadapter", "ip-adapter_sd15.safetensors")
 FACEID = Path("uniportrait", "uniportrait-faceid_sd15.bin")
 ROUTER = Path("uniportrait", "uniportrait-router_sd15.bin")
 BACKBONE = Path("uniportrait", "glint360k_curricular_face_r101_backbone.bin")
@@ -77,6 +78,7 @@ def _writers(host: Path, multipliers: tuple[int, ...], full: bool) -> dict[Path,
         VAE: lambda path: write_safetensors(path, _autoencoder(full)),
         CLIP_VISION: lambda path: write_safetensors(path, draw_all("clip_vision", host_shapes.clip_vision(host))),
         CONTROLNET: lambda path: _write_controlnet(path, multipliers),
+        IP_ADAPTER: lambda path: write_ip_adapter(path, channels),
         FACEID: lambda path: write_faceid(path, channels),
         ROUTER: lambda path: write_router(path, channels),
         BACKBONE: write_backbone,
@@ -106,6 +108,10 @@ def _write_controlnet(path: Path, multipliers: tuple[int, ...]) -> None:
     state = draw_all("controlnet", host_shapes.controlnet(multipliers), CONTROLNET_GAINS)
     shape_controlnet(state)
     write_safetensors(path, {f"control_model.{key}": tensor for key, tensor in state.items()})
+
+
+def write_ip_adapter(path: Path, channels: Sequence[int]) -> None:
+    write_safetensors(path, draw_all("ip_adapter", published_shapes.ip_adapter(channels)))
 
 
 def write_faceid(path: Path, channels: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Keys and shapes of the three published UniPortrait files, for a UNet of any width."""
+"""Keys and shapes of the published UniPortrait files and of the plain IP-Adapter, for a UNet of any width."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,6 +7,7 @@ Table = dict[str, Shape]
 
 TOKENS, TOKEN_DIM, TEXT_DIM, RANK = 16, 768, 768, 128
 FACE_DIM, CLIP_DIM = 512, 1280
+PICTURE_TOKENS, PICTURE_DIM = 4, 1024  # of the plain IP-Adapter; CLIP's projected image embedding
 STRUCTURE_DIM = 64 + 128 + 256 + CLIP_DIM  # the first three maps of the backbone, then CLIP's
 RESAMPLER_LAYERS = 6
 BACKBONE_STAGES = ((64, 3), (128, 13), (256, 30), (512, 3))  # IR-101: channels and units of a stage
@@ -35,6 +36,15 @@ def router(channels: Sequence[int]) -> dict[str, Table]:
     for index, width in enumerate(channels):
         adapter |= _lora(index, width) | _router(f"{2 * index + 1}.", width)
     return {"faceid_adapter": adapter}
+
+
+def ip_adapter(channels: Sequence[int]) -> Table:
+    """`ip-adapter_sd15.safetensors`: an image embedding to tokens, and their keys and values."""
+    table = _linear("image_proj.proj", PICTURE_DIM, PICTURE_TOKENS * TEXT_DIM)
+    table |= {f"image_proj.norm.{leaf}": (TEXT_DIM,) for leaf in ("weight", "bias")}
+    for index, width in enumerate(channels):
+        table |= {f"ip_adapter.{2 * index + 1}.to_{name}_ip.weight": (width, TEXT_DIM) for name in "kv"}
+    return table
 
 
 def backbone() -> Table:

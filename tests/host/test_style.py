@@ -1,0 +1,345 @@
+"""A style picture among the pictures that are sampled: whatever samples, and whatever else is in the graph."""
+
+from functools import partial
+
+import comfy.samplers
+import pytest
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+
+import recipe
+import small
+from graph import run_node
+from oracle import attn2_modules, blank, differ, ksample, published, sharing
+from small import apply
+from styles import load_ip_adapter, picture, refer, with_style
+
+SAME = 1e-5
+
+
+@pytest.fixture(scope="module")
+def referred(unet):
+    """A style, and a latent of it and two pictures to draw."""
+    return refer(unet)
+
+
+@pytest.fixture(scope="module")
+def style(referred):
+    return referred[0]
+
+
+@pytest.fixture(scope="module")
+def latent(referred):
+    return referred[1]
+
+
+@pytest.fixture(scope="module")
+def style_with_tokens(unet, base):
+    return refer(unet, **load_ip_adapter(base / "models" / "ipadapter"))[0]
+
+
+@pytest.fixture(scope="module")
+def two(core):
+    return small.people(core, 2)
+
+
+# The reference
+
+
+SAMPLERS = comfy.samplers.KSampler.SAMPLERS
+SCHEDULERS = comfy.samplers.KSampler.SCHEDULERS
+
+
+def wrapped(model, kind, wrapper):
+    """A copy of a model with a wrapper of a test within those of the pack."""
+    model = model.clone()
+    model.add_wrapper_with_key(kind, "look", wrapper)
+    return model
+
+
+@pytest.fixture(scope="module")
+def little(unet):
+    """As small as can be, as there are many samplers: a style and a latent of it and one picture."""
+    return refer(unet, latent=blank(1, 8, 8), image=picture(64, 64))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "scheduler"),
+    [*((sampler, "normal") for sampler in SAMPLERS), *(("euler_ancestral", scheduler) for scheduler in SCHEDULERS)],
+)
+def test_the_reference_comes_out_with_every_sampler(unet, little, sampler, scheduler):
+    """And the model is shown it on its trajectory at every level, whatever the sampler has made of it."""
+    (style, latent), errors = little, []
+
+    def look(executor, x, sigma, *args, **kwargs):
+        errors.append(recipe.relative_error(x[:1], style.trajectory.at(sigma[:1])))
+        return executor(x, sigma, *args, **kwargs)
+
+    model = wrapped(with_style(unet, style), "apply_model", look)
+    settings = {"cfg": 1.0, "steps": 2, "sampler_name": sampler, "scheduler": scheduler}
+    samples = ksample(model, latent_image=latent, **settings)
+    assert recipe.relative_error(samples[:1], style.latent) <= 1e-3
+    assert samples.isfinite().all() and len(samples) == 2
+    assert len(errors) >= 2 and max(errors) <= 1e-6
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m_sde", "heun", "lms", "res_multistep_ancestral"])
+def test_samplers_are_led_to_the_reference(unet, little, sampler):
+    """They arrive there by themselves, and not only because it is put there in the end."""
+    (style, latent), ends = little, []
+
+    def look(executor, *args, **kwargs):
+        ends.append(executor(*args, **kwargs).clone())
+        return ends[-1]
+
+    model = wrapped(with_style(unet, style), "outer_sample", look)
+    ksample(model, latent_image=latent, cfg=1.0, steps=3, sampler_name=sampler)
+    assert recipe.relative_error(ends[0][:1], style.latent) <= 1e-3
+
+
+@pytest.mark.parametrize("method", ["inversion", "fixed noise"])
+def test_strength_zero_shares_nothing(unet, method):
+    """Then the others are the pictures that come without a style, to the bit."""
+    style, latent = refer(unet, method=method)
+    plain = ksample(unet, latent_image=latent)
+    found = ksample(with_style(unet, style, strength=0.0), latent_image=latent)
+    assert torch.equal(found[1:], plain[1:])
+    assert differ(found[0], plain[0])
+    assert differ(ksample(with_style(unet, style), latent_image=latent)[1:], plain[1:])
+
+
+def test_a_seed_makes_the_pictures_that_it_makes_without_a_style(unet, style, latent):
+    found = ksample(with_style(unet, style, strength=0.0), latent_image=latent)
+    assert recipe.relative_error(found[1:], ksample(unet, latent_image=blank(2))) <= SAME
+
+
+def test_part_of_a_sampling(unet, style, latent):
+    """A second sampler goes on where the first stopped."""
+    model = with_style(unet, style)
+    settings = {"model": model, "noise_seed": 7, "steps": 4, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal"}
+    settings |= small.prompts()
+    first = run_node(
+        "KSamplerAdvanced",
+        **settings,
+        add_noise="enable",
+        latent_image=latent,
+        start_at_step=0,
+        end_at_step=4,
+        return_with_leftover_noise="disable",
+    )
+    assert recipe.relative_error(first["samples"], ksample(model, latent_image=latent, steps=4)) <= SAME
+    again = ksample(model, latent_image=first, denoise=0.5)
+    assert recipe.relative_error(again[:1], style.latent) <= 1e-3
+    assert differ(again[1:], first["samples"][1:])
+
+
+def test_previews_show_a_picture_that_is_drawn(unet, style, latent):
+    model, seen = with_style(unet, style), []
+    noise = recipe.noise("preview", (3, 4, 16, 8))
+    sigmas = comfy.samplers.calculate_sigmas(unet.model.model_sampling, "normal", 3)
+    comfy.sample.sample_custom(
+        model,
+        noise,
+        2.0,
+        comfy.samplers.sampler_object("euler"),
+        sigmas,
+        **small.prompts(),
+        latent_image=latent["samples"],
+        callback=lambda step, denoised, x, total: seen.append(denoised.clone()),
+    )
+    clean = style.trajectory.clean
+    for denoised in seen[:-1]:
+        assert torch.equal(denoised[0], denoised[1]) and differ(denoised[:1], clean)
+    assert torch.equal(seen[-1][:1], clean)
+
+
+# Sharing
+
+
+def test_sharing_is_what_is_published(unet, style, latent):
+    with sharing(unet, pictures=3):
+        wanted = ksample(with_style(unet, style, strength=0.0), latent_image=latent)
+    assert recipe.relative_error(ksample(with_style(unet, style), latent_image=latent), wanted) <= SAME
+
+
+def test_strength_is_a_factor_on_the_published_weight(unet, style, latent):
+    with sharing(unet, pictures=3, shift=0.0):
+        wanted = ksample(with_style(unet, style, strength=0.0), latent_image=latent)
+    found = ksample(with_style(unet, style, strength=2.718281828459045**0.5), latent_image=latent)
+    assert recipe.relative_error(found, wanted) <= SAME
+
+
+@pytest.mark.parametrize("people", [1, 2])
+def test_people_before_or_after(unet, uniportrait, core, style, style_with_tokens, latent, people):
+    """The style picture gets no faces, and no tokens of itself; the others get both."""
+    people = small.people(core, people)
+    models = with_style(apply(unet, uniportrait, people), style), apply(with_style(unet, style), uniportrait, people)
+    assert torch.equal(*(ksample(model, latent_image=latent) for model in models))
+    before = apply(with_style(unet, style_with_tokens), uniportrait, people)
+    after = with_style(apply(unet, uniportrait, people), style_with_tokens)
+    found = ksample(before, latent_image=latent)
+    assert recipe.relative_error(ksample(after, latent_image=latent), found) <= SAME  # sums in another order
+    quiet = with_style(apply(unet, uniportrait, people, id_scale=0.0), style_with_tokens, strength=0.0)
+    with sharing(unet, pictures=3), published(unet, uniportrait, people, pictures=3):
+        wanted = ksample(quiet, latent_image=latent)
+    assert recipe.relative_error(found, wanted) <= SAME
+    assert recipe.relative_error(ksample(quiet, latent_image=latent), found) > 0.01
+
+
+def test_the_reference_gets_neither_faces_nor_tokens(unet, uniportrait, two, style_with_tokens, latent):
+    """Seen where the cross-attention layers end: without a change to other pictures it is what it is without both."""
+    ends = {}
+
+    def look(name, _module, inputs, _output):
+        ends.setdefault(name, []).append(inputs[0].detach().clone())
+
+    # The first layer: those after it see the first picture through nothing else but itself.
+    first = attn2_modules(unet)[0].to_out[0]
+    models = {
+        "both": apply(with_style(unet, style_with_tokens), uniportrait, two, lora_scale=0.0),
+        "neither": with_style(unet, style_with_tokens, ip_scale=0.0),
+    }
+    for name, model in models.items():
+        hook = first.register_forward_hook(partial(look, name))
+        ksample(model, latent_image=latent, steps=1)
+        hook.remove()
+    both, neither = (torch.cat(ends[name]).unflatten(0, (-1, 3)) for name in ("both", "neither"))
+    assert torch.equal(both[:, 0], neither[:, 0])
+    assert differ(both[:, 1:], neither[:, 1:])
+
+
+def test_regions_of_people(unet, uniportrait, core, style, latent):
+    """All-one masks for one person equal none."""
+    (person,) = small.people(core, 1)
+    masked = core("identity").Identity(person.cond, person.uncond, mask=torch.ones(16, 8))
+    found, wanted = (
+        ksample(apply(with_style(unet, style), uniportrait, (someone,)), latent_image=latent)
+        for someone in (masked, person)
+    )
+    assert recipe.relative_error(found, wanted) <= SAME
+
+
+def test_areas_of_prompts(unet, uniportrait, two, style, latent):
+    """An area has its own part of the style picture; the whole picture as an area is no area."""
+    model = apply(with_style(unet, style), uniportrait, two)
+    positive = small.prompts()["positive"]
+    whole, part = (
+        run_node("ConditioningSetArea", conditioning=positive, width=64, height=height, x=0, y=0, strength=1.0)
+        for height in (128, 64)
+    )
+    found = ksample(model, latent_image=latent)
+    assert recipe.relative_error(ksample(model, latent_image=latent, positive=whole), found) <= SAME
+    both = ksample(model, latent_image=latent, positive=[*positive, *part])
+    assert both.isfinite().all() and differ(both[1:], found[1:])
+    assert recipe.relative_error(both[:1], style.latent) <= 1e-3
+
+
+def test_a_noise_mask(unet, style):
+    """What a mask keeps of the pictures is kept."""
+    start, mask = recipe.noise("kept", (1, 4, 16, 8)), torch.zeros(1, 16, 8)
+    mask[:, :8] = 1
+    found_style, latent = refer(unet, latent={"samples": start, "noise_mask": mask})
+    samples = ksample(with_style(unet, found_style), latent_image=latent)
+    assert recipe.relative_error(samples[1:, :, 8:], start[:, :, 8:]) <= SAME
+    assert differ(samples[1:, :, :8], start[:, :, :8])
+    assert recipe.relative_error(samples[:1], found_style.latent) <= 1e-3
+
+
+# Other packs
+
+
+def weaker(func, query, key, value, heads, mask=None, **kwargs):
+    """An attention function that some pack has put in place of the host's: everything looks half as sharply."""
+    return func(query * 0.5, key, value, heads, mask=mask, **kwargs)
+
+
+def with_function(model, function):
+    model = model.clone()
+    options = model.model_options["transformer_options"]
+    model.model_options["transformer_options"] = {**options, "optimized_attention_override": function}
+    return model
+
+
+def test_an_attention_function_of_another_pack(unet, style, latent):
+    """It computes all attention, shared or not, and is left where it was."""
+    calls = []
+
+    def count(func, *args, **kwargs):
+        calls.append(kwargs.get("transformer_options", {}).get("block"))
+        return func(*args, **kwargs)
+
+    found = ksample(with_style(unet, style), latent_image=latent)
+    behind = with_function(with_style(unet, style), count)
+    assert torch.equal(ksample(behind, latent_image=latent), found)
+    assert len(calls) == 2 * 16 * (2 + 1)  # steps, layers, self-attention in two parts and cross-attention
+    assert behind.model_options["transformer_options"]["optimized_attention_override"] is count
+    first, last = with_style(with_function(unet, weaker), style), with_function(with_style(unet, style), weaker)
+    changed = ksample(first, latent_image=latent)
+    assert torch.equal(ksample(last, latent_image=latent), changed)
+    assert differ(changed[1:], found[1:])
+
+
+def replacement(query, key, value, extra_options):
+    return optimized_attention(query, key, value, extra_options["n_heads"], transformer_options=extra_options)
+
+
+def test_a_pack_that_replaces_self_attention(unet, style, latent):
+    """Its place stays its own, and what it computes with the host's attention is shared."""
+
+    def replaced(model):
+        model = model.clone()
+        model.set_model_attn1_replace(replacement, "input", 1)
+        return model
+
+    found = ksample(with_style(unet, style), latent_image=latent)
+    for model in (replaced(with_style(unet, style)), with_style(replaced(unet), style)):
+        assert torch.equal(ksample(model, latent_image=latent), found)
+        slots = model.model_options["transformer_options"]["patches_replace"]["attn1"]
+        assert slots == {("input", 1): replacement}
+    assert "patches_replace" not in with_style(unet, style).model_options["transformer_options"]
+
+
+PATCHES = {
+    "FreeU_V2": {"b1": 1.1, "b2": 1.1, "s1": 0.9, "s2": 0.9},
+    "HyperTile": {"tile_size": 32, "swap_size": 1, "max_depth": 0, "scale_depth": False},
+    "PerturbedAttentionGuidance": {"scale": 1.0},
+    "RescaleCFG": {"multiplier": 0.7},
+    "TomePatchModel": {"ratio": 0.5},
+}
+
+
+@pytest.mark.parametrize("node", PATCHES)
+def test_patches_of_the_host(unet, uniportrait, two, style, latent, node, monkeypatch):
+    """Before or behind, they do the same, and there is something to see of the style."""
+    monkeypatch.setitem(unet.model.model_config.unet_config, "model_channels", 160)  # FreeU tells stages by it
+    by = partial(run_node, node, **PATCHES[node])
+
+    def people(model):
+        return apply(model, uniportrait, two)
+
+    found = ksample(by(model=people(with_style(unet, style))), latent_image=latent)
+    assert torch.equal(ksample(people(with_style(by(model=unet), style)), latent_image=latent), found)
+    assert recipe.relative_error(found[:1], style.latent) <= 1e-3
+    assert differ(found[1:], ksample(by(model=people(with_style(unet, style, 0.0))), latent_image=latent)[1:])
+
+
+def test_nothing_is_left_behind(unet, style, latent):
+    """After a sampling and after one that failed: the layers are as they were, and nothing is held on the device."""
+    attentions = [block.attn1 for block in unet.model.diffusion_model.modules() if hasattr(block, "attn1")]
+    keys = [attention.to_k for attention in attentions]
+    model = with_style(unet, style)
+    replay = model.wrappers["predict_noise"]["uniportrait_style"][0].__self__
+    (shared,) = model.wrappers["apply_model"]["uniportrait_style"]
+    wanted = ksample(model, latent_image=latent)
+
+    def fail(*_):
+        raise RuntimeError("in the middle of it")
+
+    hook = unet.model.diffusion_model.out.register_forward_pre_hook(fail)
+    with pytest.raises(Exception, match="in the middle of it"):
+        ksample(model, latent_image=latent)
+    hook.remove()
+    assert len(attentions) == 16
+    assert all(attention.to_k is key for attention, key in zip(attentions, keys, strict=True))
+    assert not replay.resident and not shared.sharers
+    assert torch.equal(ksample(model, latent_image=latent), wanted)
