@@ -24,8 +24,8 @@ class UniPortraitDetectFaces(io.ComfyNode):
             node_id="UniPortraitDetectFaces",
             display_name="Detect Faces",
             category=CATEGORY,
-            description="Finds all faces of a photo, draws them with their numbers, and gives each as an aligned crop: "
-            "a group photo becomes several people.",
+            description="Finds all faces of a photo, draws them with their numbers, and gives each as an aligned crop "
+            "and as a mask: a group photo becomes several people.",
             inputs=[
                 Detector.Input("detector", tooltip="From Face Detector."),
                 io.Image.Input("image", tooltip="A photo, or several as a batch."),
@@ -59,8 +59,8 @@ class UniPortraitDetectFaces(io.ComfyNode):
                 ),
                 io.Mask.Output(
                     display_name="masks",
-                    tooltip="An ellipse around every face, in the order of the numbers, in the photo's size: for "
-                    "inpainting, or for Adjust Face ID.",
+                    tooltip="An ellipse around every face, in the order of the numbers, in the photo's size: one for "
+                    "inpainting, or all for Adjust Face ID.",
                 ),
             ],
             is_output_node=True,

@@ -31,7 +31,7 @@ class UniPortraitPromptList(io.ComfyNode):
             ],
             outputs=[
                 io.String.Output(
-                    display_name="prompts", is_output_list=True, tooltip="The prompts as a list, for CLIP Text Encode."
+                    display_name="prompt", is_output_list=True, tooltip="One after the other, for CLIP Text Encode."
                 )
             ],
             **aliases("uniportrait", "story", "prompts from lines", "batch prompts"),

@@ -42,11 +42,10 @@ class Replay:
     ) -> Tensor:
         """An `OUTER_SAMPLE` wrapper."""
         self._check(latent_image)
-        to_the_end = bool(sigmas[-1] == 0)  # asked before, as UniPC writes into the noise levels
-        shown = callback and _show_the_second(callback)
-        samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, shown, *args, **kwargs)
-        if to_the_end:  # where some samplers stop a little before
-            samples[:1] = self.style.latent.to(samples)
+        previews = _Previews(callback)
+        samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, callback and previews, *args, **kwargs)
+        previews.mend(self.style.trajectory.clean)
+        samples[:1] = self.style.latent.to(samples)  # some samplers stop a little before, or are stopped
         return samples
 
     def predict(
@@ -79,15 +78,21 @@ def _same(found: Tensor, wanted: Tensor) -> bool:
     return bool((found - wanted).norm() <= SAME * wanted.norm())
 
 
-def _show_the_second(callback: Callable) -> Callable:
-    """Previews show the first picture: until the last step, let them have the first that is drawn."""
+class _Previews:
+    """The sampler's callback: previews show the first picture, so it is given the first that is drawn in its place."""
 
-    def call(step: int, denoised: Tensor, x: Tensor, total: int) -> None:
-        if step < total - 1:
-            denoised = torch.cat((denoised[1:2], denoised[1:]))
-        callback(step, denoised, x, total)
+    def __init__(self, callback: Callable | None):
+        self.callback = callback
+        self.last: Tensor | None = None
 
-    return call
+    def __call__(self, step: int, denoised: Tensor, x: Tensor, total: int) -> None:
+        self.last = torch.cat((denoised[1:2], denoised[1:]))
+        self.callback(step, self.last, x, total)
+
+    def mend(self, clean: Tensor) -> None:
+        """What a node has kept of the last step, as its denoised output, is to have the reference in its place."""
+        if self.last is not None:
+            self.last[:1] = clean.to(self.last)
 
 
 def add_replay(model: ModelPatcher, replay: Replay) -> None:

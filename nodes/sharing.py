@@ -71,7 +71,7 @@ class SharedAttention:
         if REFERENCE in options and not self.warned:
             self.warned = True
             logger.warning(
-                "Apply Style has no effect: the sampler draws only some of the pictures at a time, so that the others "
+                "Apply Style shares nothing: the sampler draws only some of the pictures at a time, so that the others "
                 "do not see the style picture. Take away the node that cuts the batch, such as Context Windows."
             )
 

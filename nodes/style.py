@@ -107,8 +107,8 @@ def picture_tokens(adapter: IPAdapter, clip: ClipVisionModel | None, picture: Te
     if embedding.shape[-1:] != (adapter.embedding_dim,):
         raise UniPortraitError(
             f"The CLIP vision model at Style Reference gives image embeddings of {embedding.shape[-1]} numbers, the "
-            f"IP-Adapter needs {adapter.embedding_dim}. For ip-adapter_sd15 load {VIT_H} (CLIP ViT-H/14) in Load CLIP "
-            "Vision."
+            f"IP-Adapter needs {adapter.embedding_dim}. In Load CLIP Vision load the one that its file was made with: "
+            f"for ip-adapter_sd15 {VIT_H} (CLIP ViT-H/14)."
         )
     cond, uncond = adapter.tokens(torch.cat((embedding, torch.zeros_like(embedding))))
     return StyleTokens(adapter.layers, Identity(cond, uncond))

@@ -1,5 +1,7 @@
 """The style picture among the pictures to draw: put in first place, and taken out again."""
 
+import logging
+
 import comfy.sample
 import comfy.utils
 import torch
@@ -19,7 +21,10 @@ from .style import check_latent, encode_picture, fit_picture, picture_tokens
 from .unet import check_sd15, check_unet
 
 NODE = "Style Reference"
+MARK = "uniportrait_reference"  # in a LATENT whose first picture is a style picture
 INVERSION, FIXED_NOISE = "inversion", "fixed noise"
+
+logger = logging.getLogger("uniportrait")
 
 
 class UniPortraitStyleReference(io.ComfyNode):
@@ -35,7 +40,9 @@ class UniPortraitStyleReference(io.ComfyNode):
             "is the first picture of latent; Drop Reference takes it out after sampling.",
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="A Stable Diffusion 1.5 model. People of Apply ID Router have no part in this."
+                    "model",
+                    tooltip="A Stable Diffusion 1.5 model, best from before Apply ID Router: other people then need no "
+                    "new inversion. They have no part in it either way.",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE that goes with the model."),
                 io.Image.Input(
@@ -44,7 +51,8 @@ class UniPortraitStyleReference(io.ComfyNode):
                     "are others. Of a batch the first.",
                 ),
                 io.Latent.Input(
-                    "latent", tooltip="The pictures to draw, from Empty Latent Image; their size, and how many."
+                    "latent",
+                    tooltip="The pictures to draw: their size, and how many. From Empty Latent Image, or VAE Encode.",
                 ),
                 io.Combo.Input(
                     "method",
@@ -58,7 +66,7 @@ class UniPortraitStyleReference(io.ComfyNode):
                     default=25,
                     min=1,
                     max=1000,
-                    tooltip="Of the inversion; 25 is published. Need not be those of the sampler.",
+                    tooltip="Of the inversion; 25 is published. Need not be those of the sampler. Not for fixed noise.",
                 ),
                 io.Float.Input(
                     "guidance",
@@ -66,8 +74,8 @@ class UniPortraitStyleReference(io.ComfyNode):
                     min=1.0,
                     max=20.0,
                     step=0.1,
-                    tooltip="Guidance (CFG) of the inversion; 2 is published. Without negative, or where it is the "
-                    "same as positive, there is nothing to guide, which halves the time.",
+                    tooltip="Guidance (CFG) of the inversion; 2 is published. Without negative, or where it comes "
+                    "from the same node as positive, there is nothing to guide, which halves the time.",
                 ),
                 io.Int.Input(
                     "fixed_noise",
@@ -75,12 +83,12 @@ class UniPortraitStyleReference(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=False,
-                    tooltip="Seed of the fixed noise.",
+                    tooltip="Seed of the fixed noise; without a meaning for inversion.",
                 ),
                 io.Conditioning.Input(
                     "positive",
                     optional=True,
-                    tooltip="For the inversion: an empty prompt (published), or one that describes the style picture.",
+                    tooltip="Needed for inversion: an empty prompt (published), or one that describes the picture.",
                 ),
                 io.Conditioning.Input("negative", optional=True, tooltip="For the inversion: an empty prompt."),
                 IPAdapter.Input(
@@ -175,7 +183,8 @@ def with_reference(latent: dict, reference: Tensor) -> dict:
     """
     samples = latent["samples"]
     numbers = list(latent.get("batch_index", range(len(samples))))
-    changed = {"samples": torch.cat((reference.to(samples), samples)), "batch_index": [numbers[0], *numbers]}
+    pictures = torch.cat((reference.to(samples), samples))
+    changed = {"samples": pictures, "batch_index": [numbers[0], *numbers], MARK: True}
     if "noise_mask" in latent:
         mask = latent["noise_mask"]
         masks = comfy.utils.repeat_to_batch_size(mask.reshape(-1, 1, *mask.shape[-2:]), len(samples))
@@ -191,8 +200,14 @@ def without_reference(latent: dict) -> dict:
             f"The latent at Drop Reference holds {len(samples)} picture, needed are the style picture and others. "
             "Connect the sampler that draws the latent of Style Reference, and only one Drop Reference."
         )
+    if not latent.get(MARK):
+        logger.warning(
+            "Drop Reference: nothing says that the first picture of this latent is a style picture; it is taken out "
+            "all the same. Connect a sampler that draws the latent of Style Reference."
+        )
     changed = {"samples": samples[1:]}
     for key in ("batch_index", "noise_mask"):
         if len(latent.get(key, ())) == len(samples):
             changed[key] = latent[key][1:]
+    changed[MARK] = False
     return {**latent, **changed}

@@ -16,7 +16,14 @@ from torch import Tensor
 import recipe
 from uniportrait_core.adapter import PROJECTIONS
 from uniportrait_core.backbone import FaceBackbone, UnitShape
-from uniportrait_core.checkpoint import FaceIDWeights, RouterWeights, load_backbone, load_faceid, load_router
+from uniportrait_core.checkpoint import (
+    FaceIDWeights,
+    RouterWeights,
+    load_backbone,
+    load_faceid,
+    load_ip_adapter,
+    load_router,
+)
 from uniportrait_core.errors import UniPortraitError
 from uniportrait_core.identity import Identity
 from uniportrait_core.identity_file import save_face_id
@@ -25,11 +32,17 @@ from uniportrait_core.resampler import FaceIDResampler
 RANK, TOKENS, DIM = 4, 8, 24
 CHANNELS = (16, 20, 12)  # of the cross-attention layers
 
-LOADERS: dict[str, Callable] = {"faceid": load_faceid, "router": load_router, "backbone": load_backbone}
+LOADERS: dict[str, Callable] = {
+    "faceid": load_faceid,
+    "router": load_router,
+    "backbone": load_backbone,
+    "ip_adapter": load_ip_adapter,
+}
 NEEDED = {
     "faceid": ("UniPortrait face-ID weights", "uniportrait-faceid_sd15.bin"),
     "router": ("UniPortrait router weights", "uniportrait-router_sd15.bin"),
     "backbone": ("an IR face recognition backbone", "glint360k_curricular_face_r101_backbone.bin"),
+    "ip_adapter": ("a plain IP-Adapter for Stable Diffusion 1.5", "ip-adapter_sd15.safetensors"),
 }
 
 
@@ -71,8 +84,16 @@ def backbone_shapes() -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in backbone.state_dict().items()}
 
 
+def ip_adapter_shapes(dim: int = 768) -> dict[str, dict[str, tuple[int, ...]]]:
+    norm = {"norm.weight": (dim,), "norm.bias": (dim,)}
+    layers = {f"{2 * i + 1}.to_{n}_ip.weight": (width, dim) for i, width in enumerate(CHANNELS) for n in "kv"}
+    return {"image_proj": {"proj.weight": (4 * dim, 20), "proj.bias": (4 * dim,), **norm}, "ip_adapter": layers}
+
+
 def published(name: str) -> dict[str, Any]:
     """The content of a published file, as `torch.load` gives it."""
+    if name == "ip_adapter":
+        return {part: recipe.weights(f"ip.{part}", shapes) for part, shapes in ip_adapter_shapes().items()}
     if name == "backbone":
         return OrderedDict(recipe.weights("backbone", backbone_shapes()))
     if name == "router":
@@ -152,6 +173,30 @@ def test_backbone_weights(tmp_path, form):
     assert_state(load_backbone(write(tmp_path / "any name.pth", content, form)), content)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_ip_adapter(tmp_path, form):
+    content = published("ip_adapter")
+    adapter = load_ip_adapter(write(tmp_path / "any name", content, form))
+    assert (adapter.embedding_dim, adapter.dim) == (20, 768)
+    assert tuple(layer.channels for layer in adapter.layers) == CHANNELS
+    for i, layer in enumerate(adapter.layers):
+        assert torch.equal(layer.to_k, content["ip_adapter"][f"{2 * i + 1}.to_k_ip.weight"])
+        assert torch.equal(layer.to_v, content["ip_adapter"][f"{2 * i + 1}.to_v_ip.weight"])
+    embedding, parts = recipe.noise("ip.embedding", (3, 20)), content["image_proj"]
+    rows = (embedding @ parts["proj.weight"].T + parts["proj.bias"]).reshape(3, 4, 768)
+    spread = rows - rows.mean(-1, keepdim=True)
+    wanted = spread / (spread.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    wanted = wanted * parts["norm.weight"] + parts["norm.bias"]
+    assert recipe.relative_error(adapter.tokens(embedding), wanted) <= 1e-6
+
+
+@pytest.mark.parametrize(("dim", "what"), [(2048, "SDXL"), (1024, "Stable Diffusion 2"), (640, "text 640 wide")])
+def test_ip_adapters_for_other_models(tmp_path, dim, what):
+    content = {part: recipe.weights(part, shapes) for part, shapes in ip_adapter_shapes(dim).items()}
+    path = write(tmp_path / "ip-adapter_sdxl.safetensors", content, "safetensors")
+    assert_refused("ip_adapter", path, f"is an IP-Adapter for {what}")
+
+
 def assert_state(module: torch.nn.Module, wanted: dict[str, Tensor]) -> None:
     state = module.state_dict()
     assert state.keys() == wanted.keys()
@@ -202,6 +247,8 @@ def test_superfluous_tensors_of_a_router_file_are_ignored(tmp_path):
         ("router", "faceid_adapter", "5.to_q_lora.up.weight"),
         ("backbone", None, "input_layer.1.running_mean"),
         ("backbone", None, "body.0.res_layer.4.weight"),
+        ("ip_adapter", "image_proj", "norm.bias"),
+        ("ip_adapter", "ip_adapter", "5.to_v_ip.weight"),
     ],
 )
 def test_a_missing_tensor_is_named(tmp_path, name, part, key):
@@ -245,10 +292,28 @@ OTHER_FILES: dict[str, tuple[str, dict[str, Any]]] = {
     "diffusers LoRA": ("a LoRA", fake(*(f"unet.down_blocks.0.attn1.to_q.lora_{end}.weight" for end in "AB"))),
     "old diffusers LoRA": ("a LoRA", fake("mid_block.attn1.processor.to_q_lora.up.weight")),
     "LoRA of a transformer": ("a LoRA", fake(*(f"double_blocks.0.img_attn.qkv.lora_{end}.weight" for end in "AB"))),
-    "IP-Adapter": ("an IP-Adapter", {"image_proj": fake("proj.weight"), "ip_adapter": fake("1.to_k_ip.weight")}),
-    "IP-Adapter with a LoRA": (
-        "an IP-Adapter",
+    "IP-Adapter FaceID": (
+        "an IP-Adapter FaceID",
         {"image_proj": fake("proj.0.weight"), "ip_adapter": fake("0.to_q_lora.up.weight", "1.to_k_ip.weight")},
+    ),
+    "IP-Adapter FaceID Plus": (
+        "an IP-Adapter FaceID",
+        {
+            "image_proj": fake("perceiver_resampler.proj_in.weight", "proj.0.weight"),
+            "ip_adapter": fake("0.to_q_lora.up.weight", "1.to_k_ip.weight"),
+        },
+    ),
+    "IP-Adapter Plus": (
+        "an IP-Adapter Plus",
+        {"image_proj": fake("latents", "proj_in.weight"), "ip_adapter": fake("1.to_k_ip.weight")},
+    ),
+    "IP-Adapter for full faces": (
+        "a full-face IP-Adapter",
+        {"image_proj": fake("proj.0.weight", "proj.2.weight"), "ip_adapter": fake("1.to_k_ip.weight")},
+    ),
+    "IP-Adapter of a kind to come": (
+        "another IP-Adapter",
+        {"image_proj": fake("queries"), "ip_adapter": fake("1.to_k_ip.weight")},
     ),
     "ControlNet": (
         "a ControlNet",

@@ -12,10 +12,14 @@ import nodes
 import torch
 import torch.nn.functional as F
 from comfy.model_patcher import ModelPatcher
+from comfy_api.torch_helpers import set_torch_compile_wrapper
+from comfy_extras import nodes_torch_compile
 from torch import Tensor, nn
 
 import small
-from graph import run_node
+from graph import Graph, run_node
+
+UNSEEN = getattr(nodes_torch_compile, "skip_torch_compile_dict", None)  # 0.3.64 looks at transformer_options as well
 
 
 @contextmanager
@@ -107,6 +111,23 @@ def in_context_windows(model):
     settings = {name: options["default"] for name, (_, options) in inputs.items() if "default" in options}
     settings |= {"context_schedule": "standard_static", "fuse_method": "pyramid", "context_length": 2}
     return run_node("ContextWindowsManual", model=model, **settings | {"context_overlap": 1, "dim": 0})
+
+
+def record(model: ModelPatcher) -> tuple[ModelPatcher, object]:
+    """The model with a record, and the record."""
+    graph = Graph()
+    node = graph.add("UniPortraitRecordRouting", model=graph.give(model))
+    graph.take(node, "model")
+    graph.take([node[0], 1], "routing")
+    taken = graph.run()
+    return taken["model"], taken["routing"]
+
+
+def compiled(model: ModelPatcher) -> ModelPatcher:
+    """What TorchCompileModel makes of a model."""
+    model = model.clone()
+    set_torch_compile_wrapper(model, backend="eager", options=UNSEEN and {"guard_filter_fn": UNSEEN})
+    return model
 
 
 def differ(a: Tensor, b: Tensor) -> bool:

@@ -1,19 +1,16 @@
 """Bad input ends in an error that says what was found, what is needed and what to do; no file is harmed."""
 
-import dataclasses
 import os
 import pickle
 
-import comfy.model_patcher
-import comfy.supported_models
 import pytest
 import torch
-from comfy.ldm.flux.model import FluxParams
 from safetensors.torch import save_file
 
 import recipe
 import small
 from graph import Graph, GraphError, run_node
+from other_models import flux, sdxl
 
 
 @pytest.fixture(scope="module")
@@ -123,57 +120,16 @@ def test_vision_model_that_is_not_clip(uniportrait):
         )
 
 
-SDXL = {
-    "model_channels": 32,
-    "in_channels": 4,
-    "out_channels": 4,
-    "image_size": 32,
-    "num_res_blocks": [2, 2, 2],
-    "channel_mult": [1, 2, 4],
-    "transformer_depth": [0, 0, 2, 2, 10, 10],
-    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
-    "transformer_depth_middle": 10,
-    "context_dim": 2048,
-    "adm_in_channels": 2816,
-    "num_classes": "sequential",
-    "use_linear_in_transformer": True,
-    "use_spatial_transformer": True,
-    "legacy": False,
-    "num_head_channels": 32,
-}
-FLUX = {
-    "image_model": "flux",
-    "in_channels": 16,
-    "vec_in_dim": 32,
-    "context_in_dim": 32,
-    "hidden_size": 48,
-    "mlp_ratio": 4.0,
-    "num_heads": 2,
-    "depth": 1,
-    "depth_single_blocks": 1,
-    "axes_dim": [4, 10, 10],
-    "theta": 10000,
-    "patch_size": 2,
-    "qkv_bias": True,
-    "guidance_embed": True,
-    "out_channels": 16,
-}
-if "txt_ids_dims" in {field.name for field in dataclasses.fields(FluxParams)}:
-    FLUX["txt_ids_dims"] = []  # new hosts want it
-
-
 @pytest.mark.parametrize(
-    ("config", "settings", "found"),
+    ("make", "found"),
     [
-        (comfy.supported_models.SDXL, SDXL, r"is SDXL with 70 cross-attention layers of .* on a context of \[2048\]"),
-        (comfy.supported_models.Flux, FLUX, "is Flux with no U-Net cross-attention layers"),
+        (sdxl, r"is SDXL with 70 cross-attention layers of .* on a context of \[2048\]"),
+        (flux, "is Flux with no U-Net cross-attention layers"),
     ],
 )
-def test_other_diffusion_models(uniportrait, core, config, settings, found):
-    model = config(settings).get_model({}, device=torch.device("cpu"))
-    patcher = comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+def test_other_diffusion_models(uniportrait, core, make, found):
     with pytest.raises(GraphError, match=found) as error:
-        small.apply(patcher, uniportrait, small.people(core, 1))
+        small.apply(make(), uniportrait, small.people(core, 1))
     assert "Use a Stable Diffusion 1.5 checkpoint" in str(error.value)
 
 

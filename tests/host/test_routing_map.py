@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 import small
 from graph import Graph, GraphError, run_node
-from oracle import attn2_modules, blank, in_context_windows, ksample
+from oracle import attn2_modules, blank, in_context_windows, ksample, record
 from small import apply, sample
 
 LATENT = (16, 8)
@@ -19,16 +19,6 @@ LATENT = (16, 8)
 @pytest.fixture
 def two(core):
     return small.people(core, 2, tag="two")
-
-
-def record(model):
-    """The model with a record, and the record."""
-    graph = Graph()
-    node = graph.add("UniPortraitRecordRouting", model=graph.give(model))
-    graph.take(node, "model")
-    graph.take([node[0], 1], "routing")
-    taken = graph.run()
-    return taken["model"], taken["routing"]
 
 
 def show(routing, image=None, **settings):

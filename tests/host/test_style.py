@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import comfy.sample
 import comfy.samplers
 import pytest
 import torch
@@ -113,44 +114,53 @@ def test_a_seed_makes_the_pictures_that_it_makes_without_a_style(unet, style, la
     assert recipe.relative_error(found[1:], ksample(unet, latent_image=blank(2))) <= SAME
 
 
-def test_part_of_a_sampling(unet, style, latent):
-    """A second sampler goes on where the first stopped."""
+def test_a_second_sampling(unet, style, latent):
+    """It takes up where the first ended, half way back in noise."""
     model = with_style(unet, style)
-    settings = {"model": model, "noise_seed": 7, "steps": 4, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal"}
-    settings |= small.prompts()
-    first = run_node(
-        "KSamplerAdvanced",
-        **settings,
-        add_noise="enable",
-        latent_image=latent,
-        start_at_step=0,
-        end_at_step=4,
-        return_with_leftover_noise="disable",
-    )
-    assert recipe.relative_error(first["samples"], ksample(model, latent_image=latent, steps=4)) <= SAME
-    again = ksample(model, latent_image=first, denoise=0.5)
+    first = ksample(model, latent_image=latent)
+    again = ksample(model, latent_image={**latent, "samples": first}, denoise=0.5)
     assert recipe.relative_error(again[:1], style.latent) <= 1e-3
-    assert differ(again[1:], first["samples"][1:])
+    assert differ(again[1:], first[1:])
+
+
+def test_a_sampling_in_two_parts(unet, style, latent):
+    """The pictures take noise along from one sampler to the next, and are what one sampler makes."""
+    settings = {"model": with_style(unet, style), "noise_seed": 7, "steps": 4, "cfg": 2.0, "sampler_name": "euler"}
+    settings |= {"scheduler": "normal", **small.prompts()}
+
+    def part(latent, start, end, add_noise, leftover):
+        window = {"start_at_step": start, "end_at_step": end, "return_with_leftover_noise": leftover}
+        return run_node("KSamplerAdvanced", latent_image=latent, add_noise=add_noise, **window, **settings)
+
+    whole = part(latent, 0, 4, "enable", "disable")
+    first = part(latent, 0, 2, "enable", "enable")
+    second = part(first, 2, 4, "disable", "disable")
+    assert recipe.relative_error(second["samples"], whole["samples"]) <= SAME
+    assert differ(first["samples"][1:], second["samples"][1:])
 
 
 def test_previews_show_a_picture_that_is_drawn(unet, style, latent):
-    model, seen = with_style(unet, style), []
-    noise = recipe.noise("preview", (3, 4, 16, 8))
-    sigmas = comfy.samplers.calculate_sigmas(unet.model.model_sampling, "normal", 3)
+    """And what a node keeps of the last, as its denoised output, has the reference in first place."""
+    seen, kept = [], []
+
+    def look(step, denoised, x, total):
+        seen.append(denoised.clone())
+        kept.append(denoised)
+
     comfy.sample.sample_custom(
-        model,
-        noise,
+        with_style(unet, style),
+        recipe.noise("preview", (3, 4, 16, 8)),
         2.0,
         comfy.samplers.sampler_object("euler"),
-        sigmas,
+        comfy.samplers.calculate_sigmas(unet.model.model_sampling, "normal", 3),
         **small.prompts(),
         latent_image=latent["samples"],
-        callback=lambda step, denoised, x, total: seen.append(denoised.clone()),
+        callback=look,
     )
     clean = style.trajectory.clean
-    for denoised in seen[:-1]:
+    for denoised in seen:
         assert torch.equal(denoised[0], denoised[1]) and differ(denoised[:1], clean)
-    assert torch.equal(seen[-1][:1], clean)
+    assert torch.equal(kept[-1][:1], clean) and torch.equal(kept[-1][1:], seen[-1][1:])
 
 
 # Sharing

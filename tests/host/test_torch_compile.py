@@ -6,14 +6,11 @@ before whether a compiled UNet still fits. The host tells it not to look at `tra
 
 import pytest
 import torch
-from comfy_api.torch_helpers import set_torch_compile_wrapper
-from comfy_extras import nodes_torch_compile
 from torch._dynamo.utils import counters
 
 import small
+from oracle import UNSEEN, compiled
 from small import apply, sample
-
-UNSEEN = getattr(nodes_torch_compile, "skip_torch_compile_dict", None)  # 0.3.64 looks at transformer_options as well
 
 
 @pytest.fixture(autouse=True)
@@ -22,13 +19,6 @@ def from_scratch():
     counters.clear()
     yield
     torch._dynamo.reset()
-
-
-def compiled(model):
-    """What TorchCompileModel makes of a model."""
-    model = model.clone()
-    set_torch_compile_wrapper(model, backend="eager", options=UNSEEN and {"guard_filter_fn": UNSEEN})
-    return model
 
 
 def test_people_in_compiled_models(unet, uniportrait, core):

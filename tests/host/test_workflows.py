@@ -206,7 +206,7 @@ def test_a_map_shows_who_is_where(server: ComfyClient) -> None:
 
 @pytest.mark.slow
 def test_the_style_picture_and_the_face_decide_the_picture(server: ComfyClient) -> None:
-    prompt = lowered(load_prompt("image_to_single_id"))
+    prompt = lowered(load_prompt("image_to_single_id"), divisor=4)
     (reference,), (encoder,) = of_class(prompt, "UniPortraitStyleReference"), of_class(prompt, "FaceIDEncode")
     style, face = (prompt[node]["inputs"]["image"][0] for node in (reference, encoder))
     pictures, _ = run(server, prompt)
@@ -233,25 +233,26 @@ def test_every_line_of_a_story_is_a_picture_of_its_own(server: ComfyClient) -> N
 @pytest.mark.parametrize("number", [0, 1])
 def test_only_the_chosen_face_of_a_photo_is_drawn_anew(server: ComfyClient, number: int) -> None:
     people = Image.fromarray(photo("group"))
-    add_picture(server, "square.png", ImageOps.pad(people, (people.width, people.width)))
+    add_picture(server, "square.png", ImageOps.pad(people, (people.width, people.width)))  # nothing is cut off
     prompt = lowered(load_prompt("face_inpaint"), steps=1, divisor=1)
     (scale,), (pick,), (blur,) = (of_class(prompt, name) for name in ("ImageScale", "ImageFromBatch", "ImageBlur"))
     prompt = with_photo(prompt, "square.png", prompt[scale]["inputs"]["image"][0])
     prompt[pick]["inputs"]["batch_index"] = number
-    for node in (scale, pick):
-        prompt[f"{node} saved"] = {"class_type": "SaveImage", "inputs": {"images": [node, 0], "filename_prefix": "a"}}
-    before, mask = f"{scale} saved", f"{pick} saved"
-    (result,) = (node for node in of_class(prompt, "SaveImage") if node not in (before, mask))
+    (result,) = of_class(prompt, "SaveImage")
+    for name, node in (("before", scale), ("mask", pick)):
+        prompt[name] = {"class_type": "SaveImage", "inputs": {"images": [node, 0], "filename_prefix": name}}
     outputs = server.run(prompt)
-    changed, before, mask = server.images({node: outputs[node] for node in (result, before, mask)})
-    changed = difference(changed, before).max(axis=-1)
+    after, before, mask = server.images({node: outputs[node] for node in (result, "before", "mask")})
+
     mask = mask.convert("L")
-    face = FACES["group"][number]  # from the left
-    print(mask.getbbox(), face.box)
+    face = np.reshape(FACES["group"][number].box, (2, 2)).mean(axis=0) + (0, (people.width - people.height) / 2)
+    middle = np.reshape(mask.getbbox(), (2, 2)).mean(axis=0)
+    assert middle == pytest.approx(face * mask.width / people.width, abs=2)
+    changed = difference(after, before).max(axis=-1)
     assert changed[np.asarray(mask) > 0].mean() > 5
-    # The mask has a soft edge, which ends somewhere.
-    edge = ImageFilter.MaxFilter(2 * prompt[blur]["inputs"]["blur_radius"] + 1)
-    assert not changed[np.asarray(mask.filter(edge)) == 0].any()
+    # Its soft edge reaches as far as the blur, and not a pixel further.
+    reach = mask.filter(ImageFilter.MaxFilter(2 * prompt[blur]["inputs"]["blur_radius"] + 1))
+    assert not changed[np.asarray(reach) == 0].any()
 
 
 def test_the_template_browser_lists_the_workflows(server: ComfyClient) -> None:
