@@ -67,11 +67,7 @@ def invert_picture(
 
 def without_people(model: ModelPatcher) -> ModelPatcher:
     """`model` without what the pack's nodes have added: a copy, or itself where they have added nothing."""
-    ours = {
-        key: [patch for patch in patches if _is_ours(patch[1])]
-        for key, patches in model.patches.items()
-        if any(_is_ours(patch[1]) for patch in patches)
-    }
+    ours = [key for key, patches in model.patches.items() if any(_is_ours(patch[1]) for patch in patches)]
     wrapped = [(kind, key) for kind, keys in model.wrappers.items() for key in keys if key and key.startswith(TAP)]
     if not ours and not wrapped:
         return model

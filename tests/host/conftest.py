@@ -64,3 +64,22 @@ def unet(pack):
     import small
 
     return small.unet()
+
+
+@pytest.fixture(scope="session")
+def controlled(pack):
+    """Prompts with a narrow ControlNet on both."""
+    import comfy.controlnet
+    import torch
+
+    import recipe
+    import small
+    from graph import pair
+    from standins import host_shapes
+
+    table = host_shapes.controlnet((1, 1, 1, 1))
+    weights = {f"control_model.{key}": recipe.weight("controlnet", key, shape) for key, shape in table.items()}
+    net = comfy.controlnet.load_controlnet_state_dict(weights, model_options={"dtype": torch.float32})
+    settings = {"strength": 0.8, "start_percent": 0.0, "end_percent": 1.0}
+    image = recipe.noise("hint", (1, 128, 64, 3)).sigmoid()
+    return pair("ControlNetApplyAdvanced", **small.prompts(), control_net=net, image=image, **settings)

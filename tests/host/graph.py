@@ -136,3 +136,14 @@ def run_node(class_type: str, **inputs: object) -> object:
     links = {key: value if isinstance(value, plain) else graph.give(value) for key, value in inputs.items()}
     graph.take(graph.add(class_type, **links))
     return graph.run()["value"]
+
+
+def pair(class_type: str, **inputs: object) -> dict[str, object]:
+    """Both outputs of a node that gives a positive and a negative prompt."""
+    graph = Graph()
+    plain = (str, int, float)
+    links = {key: value if isinstance(value, plain) else graph.give(value) for key, value in inputs.items()}
+    positive = graph.add(class_type, **links)
+    graph.take(positive, "positive")
+    graph.take([positive[0], 1], "negative")
+    return graph.run()

@@ -11,10 +11,9 @@ from safetensors.torch import save_file
 
 import recipe
 import small
-from graph import Graph, run_node
+from graph import pair, run_node
 from oracle import both_ways, differ, ksample, published
 from small import apply
-from standins import host_shapes
 
 SAME = 1e-5
 
@@ -24,29 +23,7 @@ def texts(count):
     return [[[text[None], {}]] for text in recipe.noise("composition.text", (count, 77, 768))]
 
 
-def pair(node, **inputs):
-    """Both outputs of a node that gives a positive and a negative prompt."""
-    graph = Graph()
-    plain = (str, int, float)
-    links = {key: value if isinstance(value, plain) else graph.give(value) for key, value in inputs.items()}
-    positive = graph.add(node, **links)
-    graph.take(positive, "positive")
-    graph.take([positive[0], 1], "negative")
-    return graph.run()
-
-
 # ControlNet
-
-
-@pytest.fixture(scope="module")
-def controlled(pack):
-    """Prompts with a narrow ControlNet on both."""
-    table = host_shapes.controlnet((1, 1, 1, 1))
-    weights = {f"control_model.{key}": recipe.weight("controlnet", key, shape) for key, shape in table.items()}
-    net = comfy.controlnet.load_controlnet_state_dict(weights, model_options={"dtype": torch.float32})
-    settings = {"strength": 0.8, "start_percent": 0.0, "end_percent": 1.0}
-    image = recipe.noise("hint", (1, 128, 64, 3)).sigmoid()
-    return pair("ControlNetApplyAdvanced", **small.prompts(), control_net=net, image=image, **settings)
 
 
 def residuals(model, prompts):

@@ -142,11 +142,25 @@ def test_flops_at_real_size(core, pack, people, percent):
     assert 0 < 100 * (count(model, options) / count(model, {}) - 1) <= percent
 
 
-def count(model, options):
-    x, text = torch.empty(2, 4, 64, 64, device="meta"), torch.empty(2, 77, DIM, device="meta")
+@pytest.mark.parametrize("pictures", [1, 4])
+def test_flops_of_a_style_picture_at_real_size(pack, pictures):
+    """Every picture but the first looks at as many keys again; the published code lets the first do so, too."""
+    model = comfy.supported_models.SD15(SD15).get_model({}, device=torch.device("meta")).to("meta")
+    options = {importlib.import_module(f"{pack.__name__}.nodes.reference").KEY: pictures + 1}
+    sharing = importlib.import_module(f"{pack.__name__}.nodes.sharing").SharedAttention(-0.5)
+    add_wrapper_with_key(WrappersMP.APPLY_MODEL, "uniportrait_style", sharing, options)
+    rows = 2 * (pictures + 1)
+    added = count(model, options, rows) - count(model, {}, rows)
+    spots = [(320, 4096)] * 5 + [(640, 1024)] * 5 + [(1280, 256)] * 5 + [(1280, 64)]
+    two_products = 2 * 2 * sum(channels * keys * keys for channels, keys in spots)
+    assert added == 2 * pictures * two_products
+
+
+def count(model, options, rows=2):
+    x, text = torch.empty(rows, 4, 64, 64, device="meta"), torch.empty(rows, 77, DIM, device="meta")
     options = {**options, "cond_or_uncond": [1, 0]}
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
-        small.call_base(model, x, torch.empty(2, device="meta"), text, options)
+        small.call_base(model, x, torch.empty(rows, device="meta"), text, options)
     return counter.get_total_flops()
 
 

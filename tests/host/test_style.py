@@ -4,6 +4,7 @@ from functools import partial
 
 import comfy.sample
 import comfy.samplers
+import comfy.sd
 import pytest
 import torch
 from comfy.ldm.modules.attention import optimized_attention
@@ -216,6 +217,38 @@ def test_the_reference_gets_neither_faces_nor_tokens(unet, uniportrait, two, sty
     both, neither = (torch.cat(ends[name]).unflatten(0, (-1, 3)) for name in ("both", "neither"))
     assert torch.equal(both[:, 0], neither[:, 0])
     assert differ(both[:, 1:], neither[:, 1:])
+
+
+def test_a_lora_of_the_user(unet, uniportrait, two, style, latent):
+    """Before or behind; its weights count for the style picture's rows as for the others."""
+    lora = {"lora_up": recipe.noise("lora.up", (320, 4)), "lora_down": recipe.noise("lora.down", (4, 320))}
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k"
+
+    def with_lora(model):
+        return comfy.sd.load_lora_for_models(
+            model, None, {f"{name}.{half}.weight": tensor for half, tensor in lora.items()}, 0.5, 0.0
+        )[0]
+
+    people = apply(unet, uniportrait, two)
+    found = ksample(with_style(with_lora(people), style), latent_image=latent)
+    assert torch.equal(ksample(with_lora(with_style(people, style)), latent_image=latent), found)
+    with sharing(unet, pictures=3), published(unet, uniportrait, two, pictures=3):
+        quiet = with_style(with_lora(apply(unet, uniportrait, two, id_scale=0.0)), style, strength=0.0)
+        wanted = ksample(quiet, latent_image=latent)
+    assert recipe.relative_error(found, wanted) <= SAME
+    assert differ(found[1:], ksample(with_style(people, style), latent_image=latent)[1:])
+
+
+def test_controlnet(unet, uniportrait, two, style, latent, controlled):
+    """Exact, and to the same effect as ever: the style picture's rows get residuals like all others."""
+    people = apply(unet, uniportrait, two)
+    found = ksample(with_style(people, style), latent_image=latent, **controlled)
+    with sharing(unet, pictures=3), published(unet, uniportrait, two, pictures=3):
+        quiet = with_style(apply(unet, uniportrait, two, id_scale=0.0), style, strength=0.0)
+        wanted = ksample(quiet, latent_image=latent, **controlled)
+    assert recipe.relative_error(found, wanted) <= SAME
+    assert recipe.relative_error(found[:1], style.latent) <= 1e-3
+    assert differ(found[1:], ksample(with_style(people, style), latent_image=latent)[1:])
 
 
 def test_regions_of_people(unet, uniportrait, core, style, latent):
