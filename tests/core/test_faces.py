@@ -10,7 +10,7 @@ from insightface.model_zoo import get_model
 from standins.detector import FACES, pad_with_grey, photo, write_detector
 from standins.known_faces import fit
 from standins.yunet import write_yunet
-from uniportrait_core.faces import ORDERS, Face, find_faces, order_faces
+from uniportrait_core.faces import ORDERS, Face, face_mask, find_faces, order_faces
 from uniportrait_core.insightface_detector import CPU, InsightFaceDetector
 from uniportrait_core.yunet_detector import YuNetDetector
 
@@ -145,6 +145,22 @@ def test_orders(order, wanted):
 def test_faces_are_ordered_by_their_middle_from_left_to_right():
     wide, narrow = face(0, 0, 300, 100), face(100, 0, 150, 60)
     assert order_faces([wide, narrow], "left to right") == [narrow, wide]
+
+
+@pytest.mark.parametrize("grow", [0.0, 0.2, 1.0])
+def test_a_mask_is_an_ellipse_around_the_box(grow):
+    face = Face(np.array([20, 30, 60, 90], np.float32), np.zeros((5, 2), np.float32), 1.0)
+    mask = face_mask(face, (140, 100), grow)
+    assert mask.shape == (140, 100) and mask.dtype == np.float32 and set(np.unique(mask)) == {0, 1}
+    across, down = 40 * (0.5 + grow), 60 * (0.5 + grow)
+    inside = [(60, 40), (60, 40 + 0.95 * across), (60 - 0.95 * down, 40), (60 + 0.7 * down, 40 - 0.7 * across)]
+    outside = [(60, 40 + 1.05 * across), (60 + 1.05 * down, 40), (60 - 0.75 * down, 40 - 0.75 * across)]
+    for places, value in ((inside, 1), (outside, 0)):
+        for y, x in places:
+            if 0 <= y < 140 and 0 <= x < 100:
+                assert mask[int(y), int(x)] == value, (y, x)
+    if not grow:
+        assert mask.sum() == pytest.approx(math.pi / 4 * 40 * 60, rel=0.01)
 
 
 def test_there_are_three_orders():

@@ -215,7 +215,7 @@ def test_min_confidence_decides_what_is_a_face(uniportrait, clip, detector):
 # Detect Faces
 
 
-def detect_faces(detector, image, order="left to right", min_confidence=0.5):
+def detect_faces(detector, image, order="left to right", min_confidence=0.5, **settings):
     graph = Graph()
     detected = graph.add(
         "UniPortraitDetectFaces",
@@ -223,10 +223,13 @@ def detect_faces(detector, image, order="left to right", min_confidence=0.5):
         image=graph.give(image),
         order=order,
         min_confidence=min_confidence,
+        **settings,
     )
-    graph.take(detected, "image")
-    graph.take([detected[0], 1], "crops")
+    for number, name in enumerate(("image", "crops", "masks")):
+        graph.take([detected[0], number], name)
     result = graph.run()
+    if settings:
+        return result["masks"]
     return result["image"], result["crops"], graph.shown[detected[0]]["images"]
 
 
@@ -236,6 +239,18 @@ def test_every_face_of_a_group_becomes_a_crop(detector, order, numbers):
     assert crops.shape == (6, 224, 224, 3)
     for crop, number in zip(crops, numbers, strict=True):
         assert_crop(crop, "group", number)
+
+
+def test_every_face_has_a_mask(detector):
+    """In the order of the numbers, in the photo's size, around that face and no other; larger if it is to grow."""
+    masks, larger = (detect_faces(detector, picture("group"), mask_grow=grow) for grow in (0.2, 0.5))
+    assert masks.shape == (6, *picture("group").shape[1:3]) and masks.dtype == torch.float32
+    for number, mask in enumerate(masks):
+        centres = [np.array(face.landmarks).mean(axis=0).astype(int) for face in FACES["group"]]
+        assert [int(mask[y, x]) for x, y in centres] == [int(number == other) for other in range(6)]
+    assert (larger >= masks).all() and (larger.sum((1, 2)) > 1.5 * masks.sum((1, 2))).all()
+    several = detect_faces(detector, picture("group").repeat(2, 1, 1, 1), mask_grow=0.2)
+    assert torch.equal(several, masks.repeat(2, 1, 1))
 
 
 def test_the_faces_are_drawn_on_the_photo_and_shown(detector, base):
