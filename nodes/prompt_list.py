@@ -19,11 +19,16 @@ class UniPortraitPromptList(io.ComfyNode):
             "one portrait in several styles.",
             inputs=[
                 io.String.Input(
-                    "prompts", multiline=True, tooltip="One prompt per line; empty lines are left out.", default=""
+                    "prompts",
+                    multiline=True,
+                    placeholder="one prompt per line",
+                    tooltip="One prompt per line; empty lines are left out.",
+                    default="",
                 ),
                 io.String.Input(
                     "common",
                     multiline=True,
+                    placeholder="put behind every prompt",
                     tooltip="Put behind every prompt, after a comma; may be empty. What all pictures share, such as a "
                     "style.",
                     default="",

@@ -45,8 +45,8 @@ class Replay:
         previews = _Previews(callback)
         samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, callback and previews, *args, **kwargs)
         previews.mend(self.style.trajectory.clean)
-        samples[:1] = self.style.latent.to(samples)  # some samplers stop a little before, or are stopped
-        return samples
+        # Some samplers stop a little before the end, or are stopped.
+        return torch.cat((self.style.latent.to(samples), samples[1:]))
 
     def predict(
         self, executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_options: dict | None = None, seed=None

@@ -105,6 +105,9 @@ class UniPortraitStyleReference(io.ComfyNode):
                 io.Latent.Output(
                     display_name="latent", tooltip="For the sampler: the style picture, then the pictures to draw."
                 ),
+                io.Image.Output(
+                    display_name="image", tooltip="The style picture in the size of latent, for a ControlNet's edges."
+                ),
             ],
             **aliases("uniportrait", "ddim inversion", "style transfer", "reference image"),
         )
@@ -137,7 +140,7 @@ class UniPortraitStyleReference(io.ComfyNode):
             trajectory = noised(model.model.process_latent_in(found), noise)
         else:
             trajectory = _invert(model, found, positive, negative, steps, guidance)
-        return io.NodeOutput(StylePicture(found, trajectory, tokens), with_reference(latent, found))
+        return io.NodeOutput(StylePicture(found, trajectory, tokens), with_reference(latent, found), picture)
 
 
 class UniPortraitDropReference(io.ComfyNode):
