@@ -8,14 +8,12 @@ from ..uniportrait_core.attention import prepare
 from ..uniportrait_core.errors import UniPortraitError
 from ..uniportrait_core.shared_attention import logit_shift
 from .replay import KEY, Replay, add_replay
-from .sharing import SharedAttention, add_sharing
+from .sharing import NODE, SharedAttention, add_sharing
 from .sockets import CATEGORY, Style, aliases
 from .style import Style as StylePicture
 from .style import StyleTokens
 from .tap import IDTap, add_tap
 from .unet import check_sd15, check_unet, cross_attentions
-
-NODE = "Apply Style"
 
 
 class UniPortraitApplyStyle(io.ComfyNode):

@@ -67,16 +67,17 @@ def invert_picture(
 
 def without_people(model: ModelPatcher) -> ModelPatcher:
     """`model` without what the pack's nodes have added: a copy, or itself where they have added nothing."""
-    ours = [key for key, patches in model.patches.items() if any(_is_ours(patch[1]) for patch in patches)]
+    ours = any(_is_ours(patch[1]) for patches in model.patches.values() for patch in patches)
     wrapped = [(kind, key) for kind, keys in model.wrappers.items() for key in keys if key and key.startswith(TAP)]
     if not ours and not wrapped:
         return model
     bare = model.clone()
     for kind, key in wrapped:
         bare.remove_wrappers_with_key(kind, key)
-    for key in ours:
-        bare.patches[key] = [patch for patch in bare.patches[key] if not _is_ours(patch[1])]
-    bare.patches_uuid = uuid4()
+    if ours:
+        kept = {key: [patch for patch in patches if not _is_ours(patch[1])] for key, patches in bare.patches.items()}
+        bare.patches = {key: patches for key, patches in kept.items() if patches}
+        bare.patches_uuid = uuid4()
     return bare
 
 

@@ -14,6 +14,7 @@ from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor
 
 from ..uniportrait_core.errors import UniPortraitError
+from ..uniportrait_core.trajectory import Trajectory
 from .reference import KEY as REFERENCE
 from .style import Style
 
@@ -26,7 +27,7 @@ class Replay:
 
     def __init__(self, style: Style):
         self.style = style
-        self.resident: dict[torch.device, Any] = {}
+        self.resident: dict[torch.device, Trajectory] = {}
 
     def sample(
         self,
@@ -41,7 +42,7 @@ class Replay:
         **kwargs: Any,
     ) -> Tensor:
         """An `OUTER_SAMPLE` wrapper."""
-        self._check(latent_image)
+        self._check(noise, latent_image)
         previews = _Previews(callback)
         samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, callback and previews, *args, **kwargs)
         previews.mend(self.style.trajectory.clean)
@@ -55,6 +56,12 @@ class Replay:
         if x.device not in self.resident:
             self.resident[x.device] = self.style.trajectory.to(x.device)
         trajectory, options = self.resident[x.device], model_options or {}
+        if x.shape[1:] != trajectory.latents.shape[1:]:
+            raise UniPortraitError(
+                f"The sampler changes the latent's size on its way, from {tuple(trajectory.latents.shape[1:])} to "
+                f"{tuple(x.shape[1:])}; Apply Style needs one size. Use another sampler, or a second pass with another "
+                "Style Reference."
+            )
         options = {**options, "transformer_options": {**options.get("transformer_options", {}), REFERENCE: len(x)}}
         x = torch.cat((trajectory.at(timestep[:1]).to(x), x[1:]))
         denoised = executor(x, timestep, options, seed)
@@ -64,9 +71,11 @@ class Replay:
         """Forget what belongs to one sampling."""
         self.resident.clear()
 
-    def _check(self, latent: Tensor) -> None:
+    def _check(self, noise: Tensor, latent: Tensor) -> None:
         wanted = self.style.latent
-        if len(latent) < 2 or latent.shape[1:] != wanted.shape[1:] or not _same(latent[:1].to(wanted), wanted):
+        fits = len(latent) >= 2 and latent.shape[1:] == wanted.shape[1:]
+        # A sampler that goes on from another one's noise adds none: then the first picture may be in any state.
+        if not fits or (noise.any() and not _same(latent[:1].to(wanted), wanted)):
             raise UniPortraitError(
                 f"The latent at the sampler, of shape {tuple(latent.shape)}, does not begin with the style picture of "
                 f"Apply Style, {tuple(wanted.shape)}, with pictures to draw behind it. Connect the output latent of "

@@ -20,8 +20,9 @@ from ..uniportrait_core.shared_attention import shared_attention
 from .reference import KEY as REFERENCE
 from .reference import pictures_with_reference
 from .replay import KEY
-from .unet import self_attentions
+from .unet import check_layers, self_attentions
 
+NODE = "Apply Style"
 OVERRIDE = "optimized_attention_override"
 
 logger = logging.getLogger("uniportrait")
@@ -37,6 +38,7 @@ class SharedAttention:
         """
         self.shift = shift
         self.sharers: WeakKeyDictionary[nn.Module, _Sharer] = WeakKeyDictionary()
+        self.worked: bool | None = None  # whether any layer was shared; None before the first call
         self.warned = False
 
     def __call__(
@@ -56,23 +58,33 @@ class SharedAttention:
             self._say_that_nothing_is_shared(options)
             return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
         if unet not in self.sharers:
+            check_layers(unet, NODE)
             self.sharers[unet] = _Sharer(self_attentions(unet), self.shift)
         sharer = self.sharers[unet]
         with sharer.at_work(len(x) // pictures, pictures, options.get(OVERRIDE)):
             shared = {**options, OVERRIDE: sharer}
-            return executor(x, t, c_concat, c_crossattn, control, shared, **kwargs)
+            result = executor(x, t, c_concat, c_crossattn, control, shared, **kwargs)
+        self.worked = bool(self.worked) or sharer.worked
+        return result
 
     def release(self, _patcher: ModelPatcher | None = None) -> None:
-        """Forget what belongs to one sampling."""
+        """Forget what belongs to one sampling; say so if no layer was ever shared."""
+        if self.worked is False:
+            logger.warning(
+                "%s shares nothing: no self-attention layer asked for ComfyUI's attention. A node replaces attention "
+                "as a whole; take that node away.",
+                NODE,
+            )
         self.sharers.clear()
-        self.warned = False
+        self.worked, self.warned = None, False
 
     def _say_that_nothing_is_shared(self, options: dict[str, Any]) -> None:
         if REFERENCE in options and not self.warned:
             self.warned = True
             logger.warning(
-                "Apply Style shares nothing: the sampler draws only some of the pictures at a time, so that the others "
-                "do not see the style picture. Take away the node that cuts the batch, such as Context Windows."
+                "%s shares nothing: the U-Net is not given all pictures at a time, so that they do not see the style "
+                "picture. Take away the node that cuts the batch, such as Context Windows.",
+                NODE,
             )
 
 
@@ -85,6 +97,7 @@ class _Sharer:
         self.parts = self.pictures = 1
         self.previous: Callable | None = None
         self.key: Tensor | None = None  # the last that a self-attention layer made
+        self.worked = False
 
     @contextmanager
     def at_work(self, parts: int, pictures: int, previous: Callable | None) -> Iterator[None]:
@@ -111,16 +124,17 @@ class _Sharer:
     ) -> Tensor:
         """As the host calls an `optimized_attention_override`."""
         attention = partial(self.previous, function) if self.previous else function
-        if key is not self.key or mask is not None:
+        own, self.key = key is self.key, None
+        if not own or mask is not None:
             return attention(query, key, value, heads, mask=mask, **kwargs)
-        self.key = None
+        self.worked = True
 
-        def attend(query: Tensor, key: Tensor, value: Tensor, added: Tensor | None) -> Tensor:
-            return attention(query, key, value, heads, mask=added, **kwargs)
+        def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            return attention(query, key, value, heads, mask=mask, **kwargs)
 
         # HyperTile cuts queries into tiles and leaves the keys to the host, which reads them as rows of as many.
         key, value = (t.reshape(len(query), -1, t.shape[-1]) for t in (key, value))
-        return shared_attention(attend, query, key, value, self.parts, self.pictures, self.shift)
+        return shared_attention(attend, query, key, value, heads, self.parts, self.pictures, self.shift)
 
 
 class _Keys(nn.Module):

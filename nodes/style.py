@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+import comfy.sample
 import comfy.utils
 import torch
 from comfy.clip_vision import ClipVisionModel
@@ -17,6 +18,7 @@ from ..uniportrait_core.ip_adapter import IPAdapter
 from ..uniportrait_core.trajectory import Trajectory
 from .clip import VIT_H
 
+MARK = "uniportrait_reference"  # in a LATENT whose first picture is a style picture
 PIXELS = 8  # of a picture, per spot of the latent
 
 logger = logging.getLogger("uniportrait")
@@ -114,13 +116,24 @@ def picture_tokens(adapter: IPAdapter, clip: ClipVisionModel | None, picture: Te
     return StyleTokens(adapter.layers, Identity(cond, uncond))
 
 
-def check_latent(latent: dict, model: ModelPatcher) -> Tensor:
-    """The samples of a LATENT of pictures that a model can draw. Raises UniPortraitError for any other."""
+def fit_latent(latent: dict, model: ModelPatcher) -> dict:
+    """A LATENT of pictures to draw as a model can draw them: empty ones for other models are made to fit, as ever.
+
+    Raises:
+        UniPortraitError: it is of another kind, or has a style picture already.
+    """
     samples, channels = latent["samples"], model.get_model_object("latent_format").latent_channels
+    if latent.get(MARK):
+        raise UniPortraitError(
+            "latent at Style Reference begins with a style picture already, needed are pictures to draw. Connect Drop "
+            "Reference between."
+        )
+    if isinstance(samples, Tensor) and samples.ndim == 4:
+        samples = comfy.sample.fix_empty_latent_channels(model, samples)
     if getattr(samples, "is_nested", False) or samples.ndim != 4 or samples.shape[1] != channels or not len(samples):
         shape = "several parts" if getattr(samples, "is_nested", False) else f"shape {tuple(samples.shape)}"
         raise UniPortraitError(
             f"latent at Style Reference is of {shape}; needed is (pictures, {channels}, height, width). Connect Empty "
             "Latent Image, or VAE Encode for pictures to start from."
         )
-    return samples
+    return {**latent, "samples": samples}

@@ -16,12 +16,11 @@ from ..uniportrait_core.ip_adapter import IPAdapter as IPAdapterWeights
 from ..uniportrait_core.trajectory import Trajectory, noised
 from .inverting import invert_picture
 from .sockets import CATEGORY, IPAdapter, Style, aliases
+from .style import MARK, encode_picture, fit_latent, fit_picture, picture_tokens
 from .style import Style as StylePicture
-from .style import check_latent, encode_picture, fit_picture, picture_tokens
 from .unet import check_sd15, check_unet
 
 NODE = "Style Reference"
-MARK = "uniportrait_reference"  # in a LATENT whose first picture is a style picture
 INVERSION, FIXED_NOISE = "inversion", "fixed noise"
 
 logger = logging.getLogger("uniportrait")
@@ -131,10 +130,10 @@ class UniPortraitStyleReference(io.ComfyNode):
         check_sd15(model, NODE)
         if ip_adapter:
             check_unet(model, ip_adapter.layers, NODE)
-        samples = check_latent(latent, model)
-        picture = fit_picture(image, samples)
+        latent = fit_latent(latent, model)
+        picture = fit_picture(image, latent["samples"])
         tokens = picture_tokens(ip_adapter, clip_vision, picture) if ip_adapter else None
-        found = encode_picture(vae, picture, samples)
+        found = encode_picture(vae, picture, latent["samples"])
         if method == FIXED_NOISE:
             noise = comfy.sample.prepare_noise(found, fixed_noise)
             trajectory = noised(model.model.process_latent_in(found), noise)

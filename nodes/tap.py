@@ -18,13 +18,13 @@ from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor, nn
 
 from ..uniportrait_core.attention import IDAttention
-from ..uniportrait_core.errors import UniPortraitError
 from ..uniportrait_core.regions import Window, grid_size, region_shares
+from .prompts import KEY as PROMPTS
 from .prompts import Part, note_prompts, parts_of
 from .recording import recorder_of
 from .reference import pictures_with_reference
 from .sites import Addition, Site, taken
-from .unet import cross_attentions
+from .unet import check_layers, cross_attentions
 
 KEY = "uniportrait"
 LEVELS = 4  # grids of the UNet's layers: the latent's, and each half as large as the one before
@@ -107,12 +107,8 @@ class IDTap:
         return lowest <= float(sigma.max()) <= highest
 
     def _sites(self, unet: nn.Module) -> list[Site]:
-        if not hasattr(unet, "input_blocks"):
-            raise UniPortraitError(
-                f"The U-Net is of type {type(unet).__name__} while it is sampled, which has no cross-attention layers "
-                f"to add anything to. Take away the node that replaces the U-Net, before or after {self.node}."
-            )
         if unet not in self.sites:
+            check_layers(unet, self.node)
             attentions = cross_attentions(unet)
             self.sites[unet] = [Site(attentions[index], index) for index in self.layers]
         return self.sites[unet]
@@ -178,5 +174,6 @@ def _look_up(
 def add_tap(model: ModelPatcher, tap: IDTap, key: str = KEY) -> None:
     """Let `tap` work in `model`, which the caller has cloned."""
     model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, tap)
-    model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, key, note_prompts)
+    if not model.get_wrappers(WrappersMP.PREDICT_NOISE, PROMPTS):  # which are the same for all taps
+        model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, PROMPTS, note_prompts)
     model.add_callback_with_key(CallbacksMP.ON_CLEANUP, key, tap.release)

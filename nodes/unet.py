@@ -80,13 +80,33 @@ def check_unet(model: ModelPatcher, layers: Sequence[IDLayer], node: str = "Appl
         )
 
 
+def check_layers(unet: nn.Module, node: str) -> None:
+    """See that what is sampled is a U-Net with layers. Raises UniPortraitError where a node has replaced it."""
+    if not hasattr(unet, "input_blocks"):
+        raise UniPortraitError(
+            f"The U-Net is of type {type(unet).__name__} while it is sampled, which has no attention layers to add "
+            f"anything to. Take away the node that replaces the U-Net, before or after {node}."
+        )
+
+
 def check_sd15(model: ModelPatcher, node: str) -> None:
-    """See that a model is of Stable Diffusion 1.5's kind, of any width. Raises UniPortraitError for another one."""
+    """See that a model is of Stable Diffusion 1.5's kind, of any width, and takes nothing but a latent.
+
+    Raises:
+        UniPortraitError: it is another one.
+    """
     found = _layer_shapes(model)
     if len(found) != SD15_LAYERS or {dim for _, dim in found} != {SD15_TEXT}:
         raise UniPortraitError(
             f"The model at {node} is {type(model.model).__name__} with {_summary(found)}; needed are {SD15_LAYERS} "
             f"cross-attention layers on a context of {SD15_TEXT}. Use a Stable Diffusion 1.5 checkpoint."
+        )
+    channels = model.model.diffusion_model.in_channels
+    needed = model.get_model_object("latent_format").latent_channels
+    if channels != needed:
+        raise UniPortraitError(
+            f"The model at {node} takes {channels} channels, as inpainting models do; a style picture goes with models "
+            f"of {needed}. Use an ordinary Stable Diffusion 1.5 checkpoint; for inpainting, with Set Latent Noise Mask."
         )
 
 

@@ -41,6 +41,7 @@ KINDS = (
     ("a saved face identity", ("id0.cond", "id0.uncond")),
     ("an IP-Adapter FaceID", ("image_proj.", "ip_adapter.", "_lora.")),
     ("an IP-Adapter Plus", ("image_proj.latents", "ip_adapter.")),
+    ("an IP-Adapter FaceID", ("image_proj.proj.0.", "image_proj.norm.", "ip_adapter.")),
     ("a full-face IP-Adapter", ("image_proj.proj.0.", "ip_adapter.")),
     (IP_ADAPTER, ("image_proj.proj.weight", "image_proj.norm.weight", "ip_adapter.")),
     ("another IP-Adapter", ("image_proj.", "ip_adapter.")),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import comfy.sd
 import nodes
 import torch
 import torch.nn.functional as F
@@ -103,6 +104,13 @@ def ksample(model: ModelPatcher, **changes: object) -> Tensor:
 def blank(batch: int = 1, height: int = 16, width: int = 8) -> dict[str, Tensor]:
     """An empty latent."""
     return {"samples": torch.zeros(batch, 4, height, width)}
+
+
+def inpainting_unet(unet: ModelPatcher, further: Tensor) -> ModelPatcher:
+    """The narrow UNet with nine input channels, of which the first four are the latent."""
+    tensors = {key: tensor.clone() for key, tensor in unet.model.diffusion_model.state_dict().items()}
+    tensors["input_blocks.0.0.weight"] = torch.cat([tensors["input_blocks.0.0.weight"], further], dim=1)
+    return comfy.sd.load_diffusion_model_state_dict(tensors, model_options={"dtype": torch.float32})
 
 
 def in_context_windows(model):

@@ -8,7 +8,7 @@ import torch
 import recipe
 import small
 from graph import Graph, run_node
-from oracle import blank, both_ways, differ, in_context_windows, ksample, published
+from oracle import blank, both_ways, differ, in_context_windows, inpainting_unet, ksample, published
 from small import apply
 
 SAME = 1e-5
@@ -24,13 +24,6 @@ UPPER = (torch.arange(16)[:, None] < 8).float().expand(1, 16, 8)
 
 
 # Inpainting
-
-
-def inpainting_unet(unet, further):
-    """The narrow UNet with nine input channels, of which the first four are the latent."""
-    tensors = {key: tensor.clone() for key, tensor in unet.model.diffusion_model.state_dict().items()}
-    tensors["input_blocks.0.0.weight"] = torch.cat([tensors["input_blocks.0.0.weight"], further], dim=1)
-    return comfy.sd.load_diffusion_model_state_dict(tensors, model_options={"dtype": torch.float32})
 
 
 def inpainting_prompts():

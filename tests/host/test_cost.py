@@ -144,7 +144,7 @@ def test_flops_at_real_size(core, pack, people, percent):
 
 @pytest.mark.parametrize("pictures", [1, 4])
 def test_flops_of_a_style_picture_at_real_size(pack, pictures):
-    """Every picture but the first looks at as many keys again; the published code lets the first do so, too."""
+    """Every picture but the first looks at as many keys again, in heads of eight channels more."""
     model = comfy.supported_models.SD15(SD15).get_model({}, device=torch.device("meta")).to("meta")
     options = {importlib.import_module(f"{pack.__name__}.nodes.reference").KEY: pictures + 1}
     sharing = importlib.import_module(f"{pack.__name__}.nodes.sharing").SharedAttention(-0.5)
@@ -152,8 +152,9 @@ def test_flops_of_a_style_picture_at_real_size(pack, pictures):
     rows = 2 * (pictures + 1)
     added = count(model, options, rows) - count(model, {}, rows)
     spots = [(320, 4096)] * 5 + [(640, 1024)] * 5 + [(1280, 256)] * 5 + [(1280, 64)]
-    two_products = 2 * 2 * sum(channels * keys * keys for channels, keys in spots)
-    assert added == 2 * pictures * two_products
+    alone = 2 * 2 * sum(channels * keys * keys for channels, keys in spots)
+    shared = 2 * 2 * sum((channels + 8 * HEADS) * keys * 2 * keys for channels, keys in spots)
+    assert added == 2 * pictures * (shared - alone)
 
 
 def count(model, options, rows=2):
