@@ -19,7 +19,7 @@ from .reference import KEY as REFERENCE
 from .style import Style
 
 KEY = "uniportrait_style"
-SAME = 0.05  # relative difference up to which a latent is the style picture's; a sampler's own rounding is below 0.01
+SAME = 0.05  # relative difference up to which a latent is the style picture's, saved in half precision for example
 
 
 class Replay:
