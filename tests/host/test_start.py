@@ -20,6 +20,11 @@ NODES = {
     "UniPortraitRoutingMap",
     "UniPortraitSaveFaceID",
     "UniPortraitLoadFaceID",
+    "UniPortraitLoadIPAdapter",
+    "UniPortraitStyleReference",
+    "UniPortraitApplyStyle",
+    "UniPortraitDropReference",
+    "UniPortraitPromptList",
 }
 # Processor time and not wall time: it does not depend on what else the machine is doing.
 START = """
