@@ -44,7 +44,8 @@ class UniPortraitDetectFaces(io.ComfyNode):
                     max=2.0,
                     step=0.05,
                     optional=True,
-                    tooltip="How much wider and taller than the face its mask is on every side, 0 to 2 times the face.",
+                    tooltip="How much further than a face's box its mask reaches on every side, 0 to 2, in shares of "
+                    "the box; 0.2 makes it 1.4 times as wide and tall.",
                 ),
             ],
             outputs=[

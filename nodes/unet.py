@@ -9,9 +9,10 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ..uniportrait_core.adapter import IDLayer
+from ..uniportrait_core.checkpoint import SD15_TEXT
 from ..uniportrait_core.errors import UniPortraitError
 
-SD15_LAYERS, SD15_TEXT = 16, 768  # cross-attention layers, width of the text
+SD15_LAYERS = 16  # with cross-attention
 STAGES = ("input_blocks", "middle_block", "output_blocks")
 PRESETS = {
     "all": STAGES,

@@ -29,7 +29,8 @@ PUBLISHED_FILES = {
     BACKBONE: "glint360k_curricular_face_r101_backbone.bin",
     IP_ADAPTER: "ip-adapter_sd15.safetensors",
 }
-IP_ADAPTER_DIMS = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 2048: "SDXL"}  # widths of their text
+SD15_TEXT = 768  # width of the text
+OTHER_TEXTS = {1024: "Stable Diffusion 2", 2048: "SDXL"}
 
 TORCH_MAGIC = (b"PK\x03\x04", b"\x80")  # zip archive, and the pickle of older versions
 
@@ -107,8 +108,8 @@ def load_ip_adapter(path: Path) -> IPAdapter:
     with _naming(path, IP_ADAPTER):
         adapter = ip_adapter(tensors)
         dim = adapter.layers[0].to_k.shape[1]
-    if IP_ADAPTER_DIMS.get(dim) != "Stable Diffusion 1.5":
-        raise _another_kind(path, f"is an IP-Adapter for {IP_ADAPTER_DIMS.get(dim, f'text {dim} wide')}", IP_ADAPTER)
+    if dim != SD15_TEXT:
+        raise _another_kind(path, f"is an IP-Adapter for {OTHER_TEXTS.get(dim, f'text {dim} wide')}", IP_ADAPTER)
     return adapter
 
 
