@@ -1,22 +1,18 @@
-"""The ComfyUI side of UniPortrait: nodes, sockets, folders, and the glue to the host's model management."""
+"""What a user sees: the nodes, each a schema and a short `execute`."""
 
 from comfy_api.latest import ComfyExtension, io
 
-from .apply import IDRouterApply
-from .apply_style import UniPortraitApplyStyle
-from .detect import UniPortraitFaceDetector
-from .encode import FaceIDEncode
-from .faces import UniPortraitDetectFaces
-from .folders import register_folders
-from .identity import MultiIDConditioning, UniPortraitLoadFaceID, UniPortraitSaveFaceID
-from .ip_adapter import UniPortraitLoadIPAdapter
-from .load import LoadUniPortrait
-from .mix import UniPortraitAdjustFaceID, UniPortraitMixFaceID
+from ..host.models.folders import register_folders
+from .apply_id_router import IDRouterApply
+from .combine_mix_adjust import MultiIDConditioning, UniPortraitAdjustFaceID, UniPortraitMixFaceID
+from .detect_faces import UniPortraitDetectFaces
+from .encode_face_id import FaceIDEncode
+from .face_similarity import UniPortraitFaceSimilarity
+from .loaders import LoadUniPortrait, UniPortraitFaceDetector, UniPortraitLoadIPAdapter
 from .prompt_list import UniPortraitPromptList
-from .record import UniPortraitRecordRouting
-from .routing_map import UniPortraitRoutingMap
-from .similarity import UniPortraitFaceSimilarity
-from .style_reference import UniPortraitDropReference, UniPortraitStyleReference
+from .routing_map import UniPortraitRecordRouting, UniPortraitRoutingMap
+from .saved_faces import UniPortraitLoadFaceID, UniPortraitSaveFaceID
+from .style_reference import UniPortraitApplyStyle, UniPortraitDropReference, UniPortraitStyleReference
 
 
 class UniPortraitExtension(ComfyExtension):

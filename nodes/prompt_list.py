@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..uniportrait_core.errors import UniPortraitError
-from .sockets import CATEGORY, aliases
+from . import sockets
 
 
 class UniPortraitPromptList(io.ComfyNode):
@@ -14,7 +14,7 @@ class UniPortraitPromptList(io.ComfyNode):
         return io.Schema(
             node_id="UniPortraitPromptList",
             display_name="Prompt List",
-            category=CATEGORY,
+            category=sockets.CATEGORY,
             description="One prompt per line; all that follows runs once for each, with the same seed. For a story, or "
             "one portrait in several styles.",
             inputs=[
@@ -39,7 +39,7 @@ class UniPortraitPromptList(io.ComfyNode):
                     display_name="prompt", is_output_list=True, tooltip="One after the other, for CLIP Text Encode."
                 )
             ],
-            **aliases("uniportrait", "story", "prompts from lines", "batch prompts"),
+            **sockets.aliases("uniportrait", "story", "prompts from lines", "batch prompts"),
         )
 
     @classmethod

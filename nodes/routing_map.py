@@ -1,25 +1,66 @@
-"""UniPortraitRoutingMap: who has which part of a picture, and whether somebody will be missing."""
+"""Who is where: recording it while pictures are sampled, and showing it on them."""
 
 import logging
 
-import numpy as np
 import torch
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..uniportrait_core.drawing import draw_faces, draw_routing
+from ..host.people.photos import check_photos, to_image, to_pixels
+from ..host.unet.tap import taps_of
+from ..host.unet.watch import add_record
 from ..uniportrait_core.errors import UniPortraitError
-from ..uniportrait_core.faces import Detector as FindFaces
-from ..uniportrait_core.faces import Face, find_faces
-from ..uniportrait_core.regions import Window
-from ..uniportrait_core.routing_record import RoutingRecord
-from ..uniportrait_core.routing_report import PictureReport, choose_steps, report_picture
-from .photos import check_photos, to_image, to_pixels
-from .sockets import CATEGORY, Detector, Routing, aliases, min_confidence
+from ..uniportrait_core.faces.detection import Detector, find_faces
+from ..uniportrait_core.results.drawing import draw_report
+from ..uniportrait_core.results.routing_report import choose_steps, face_window, maps_of, report_picture
+from ..uniportrait_core.routing.record import RoutingRecord
+from . import sockets
 
 SMALL_SHARE = 0.05
 
 logger = logging.getLogger("uniportrait")
+
+
+class UniPortraitRecordRouting(io.ComfyNode):
+    """Give a model with people a record of its routing."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniPortraitRecordRouting",
+            display_name="Record Routing",
+            category=sockets.CATEGORY,
+            description="Between Apply ID Router and a sampler: records which person each spot of the picture goes to, "
+            "for Routing Map. The picture stays the same.",
+            inputs=[io.Model.Input("model", tooltip="From Apply ID Router, or from a node after it.")],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="The same model, for one sampler."),
+                sockets.Routing.Output(
+                    display_name="routing", tooltip="For Routing Map: what the last sampling recorded."
+                ),
+            ],
+            **sockets.aliases("uniportrait", "routing", "debug"),
+        )
+
+    @classmethod
+    def execute(cls, model: ModelPatcher) -> io.NodeOutput:
+        taps = taps_of(model)
+        if not taps:
+            raise UniPortraitError(
+                "The model at Record Routing has no people whose routing could be recorded. Connect the model of Apply "
+                "ID Router, with id_scale above 0."
+            )
+        counts = {tap.people for tap in taps}
+        if len(counts) > 1:
+            found = " and ".join(map(str, sorted(counts)))
+            raise UniPortraitError(
+                f"The model at Record Routing has passed several Apply ID Router with {found} people, needed are as "
+                "many in each. Connect the same face_id to all of them."
+            )
+        record, recording = RoutingRecord(), model.clone()
+        add_record(recording, record)
+        return io.NodeOutput(recording, record)
 
 
 class UniPortraitRoutingMap(io.ComfyNode):
@@ -30,11 +71,11 @@ class UniPortraitRoutingMap(io.ComfyNode):
         return io.Schema(
             node_id="UniPortraitRoutingMap",
             display_name="Routing Map",
-            category=CATEGORY,
+            category=sockets.CATEGORY,
             description="Shows which person each part of a picture went to while it was sampled, and warns when "
             "somebody has so little that they will be missing.",
             inputs=[
-                Routing.Input("routing", tooltip="From Record Routing, whose model made the picture."),
+                sockets.Routing.Input("routing", tooltip="From Record Routing, whose model made the picture."),
                 io.Image.Input("image", tooltip="The pictures of that sampling."),
                 io.String.Input(
                     "steps",
@@ -59,12 +100,12 @@ class UniPortraitRoutingMap(io.ComfyNode):
                     tooltip="Share of the faces, 0 to 1, below which a person counts as missing; of the whole picture "
                     "where no face is known.",
                 ),
-                Detector.Input(
+                sockets.Detector.Input(
                     "detector",
                     optional=True,
                     tooltip="From Face Detector: also tells whose each face of the picture is.",
                 ),
-                min_confidence(optional=True),
+                sockets.min_confidence(optional=True),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The pictures under one colour per person."),
@@ -81,7 +122,7 @@ class UniPortraitRoutingMap(io.ComfyNode):
                 ),
             ],
             is_output_node=True,
-            **aliases("uniportrait", "routing", "heatmap", "who is where"),
+            **sockets.aliases("uniportrait", "routing", "heatmap", "who is where"),
         )
 
     @classmethod
@@ -92,73 +133,23 @@ class UniPortraitRoutingMap(io.ComfyNode):
         steps: str,
         opacity: float,
         min_share: float,
-        detector: FindFaces | None = None,
+        detector: Detector | None = None,
         min_confidence: float = 0.5,
     ) -> io.NodeOutput:
         check_photos(image)
-        levels = _levels(routing, len(image))
+        levels = maps_of(routing, len(image))
         groups = choose_steps(steps, len(levels))
         shown, masks, lines, missing = [], [], [], []
         for number, picture in enumerate(to_pixels(image)):
             maps = [torch.stack([levels[step][number] for step in group]).mean(dim=0) for group in groups]
             faces = find_faces(detector, picture, min_confidence) if detector else []
             masks.append(torch.stack(maps).mean(dim=0))
-            report = report_picture(masks[-1], [_window(face, picture) for face in faces], min_share)
-            shown += [_draw(picture, map_, faces, report, opacity) for map_ in maps]
-            lines.append(f"Picture {number + 1}: {_sentence(report)}")
+            report = report_picture(masks[-1], [face_window(face, picture) for face in faces], min_share)
+            shown += [draw_report(picture, map_, faces, report, opacity) for map_ in maps]
+            lines.append(f"Picture {number + 1}: {report.sentence}")
             missing.append(bool(report.missing))
             if report.missing:
                 logger.warning("Routing Map: %s", lines[-1])
         pictures, text = to_image(shown), "\n".join(lines)
         preview = {**ui.PreviewImage(pictures).as_dict(), "text": (text,)}
         return io.NodeOutput(pictures, torch.cat(masks), text, missing, ui=preview)
-
-
-def _levels(routing: RoutingRecord, pictures: int) -> list[Tensor]:
-    levels = routing.maps()
-    if not levels:
-        raise UniPortraitError(
-            "The record at Routing Map is empty: no picture was sampled with the model of its Record Routing, or the "
-            "router had nothing to choose. Connect that model to the sampler that makes image."
-        )
-    if len(levels[0]) != pictures:
-        raise UniPortraitError(
-            f"image at Routing Map holds {pictures} pictures, the last sampling of its Record Routing made "
-            f"{len(levels[0])}. Connect the pictures of that sampling, all of them."
-        )
-    return levels
-
-
-def _window(face: Face, picture: np.ndarray) -> Window:
-    height, width = picture.shape[:2]
-    left, top, right, bottom = face.box.tolist()
-    return top / height, left / width, bottom / height, right / width
-
-
-def _draw(picture: np.ndarray, shares: Tensor, faces: list[Face], report: PictureReport, opacity: float) -> np.ndarray:
-    own = report_picture(shares, [], 0).picture
-    labels = [f"person {number}: {_percent(share)}" for number, share in enumerate(own, start=1)]
-    drawn = draw_routing(picture, shares.numpy(), labels, opacity)
-    names = [f"person {owner + 1}: {_percent(share)}" for owner, share in report.owners]
-    return draw_faces(drawn, faces, names, [owner for owner, _ in report.owners])
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _sentence(report: PictureReport) -> str:
-    people = []
-    for number, share in enumerate(report.picture):
-        of_faces = "" if report.faces is None else f" and {_percent(report.faces[number])} of the faces"
-        people.append(f"person {number + 1} has {_percent(share)} of the picture{of_faces}")
-    faces = [
-        f"face {number} is person {owner + 1}'s ({_percent(share)})"
-        for number, (owner, share) in enumerate(report.owners, start=1)
-    ]
-    text = "; ".join([", ".join(people), *([", ".join(faces)] if faces else [])])
-    if report.missing:
-        who = " and ".join(f"person {person + 1}" for person in report.missing)
-        advice = "another seed, a prompt that names as many people, or a mask on Adjust Face ID"
-        text += f". Likely missing: {who}. Try {advice}"
-    return f"{text}."

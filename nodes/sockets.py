@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from comfy_api.latest import io
 
-from ..uniportrait_core.faces import MIN_CONFIDENCE
+from ..uniportrait_core.faces.detection import MIN_CONFIDENCE
 
 CATEGORY = "UniPortrait"
 

@@ -1,29 +1,24 @@
-"""The style picture among the pictures to draw: put in first place, and taken out again."""
+"""A style picture: put before the pictures to draw, looked at by them, and taken out again."""
 
-import logging
-
-import comfy.sample
-import comfy.utils
-import torch
 from comfy.clip_vision import ClipVisionModel
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import VAE
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniportrait_core.errors import UniPortraitError
-from ..uniportrait_core.ip_adapter import IPAdapter as IPAdapterWeights
-from ..uniportrait_core.trajectory import Trajectory, noised
-from .inverting import invert_picture
-from .sockets import CATEGORY, IPAdapter, Style, aliases
-from .style import MARK, encode_picture, fit_latent, fit_picture, picture_tokens
-from .style import Style as StylePicture
-from .unet import check_sd15, check_unet
+from ..host.style.ddim import invert_picture, noise_picture
+from ..host.style.ip_attention import add_ip_attention, picture_tokens
+from ..host.style.override import SharedAttention, add_sharing
+from ..host.style.picture import Style, encode_picture, fit_picture
+from ..host.style.reference_latent import fit_latent, with_reference, without_reference
+from ..host.style.replay import Replay, add_replay
+from ..host.unet.layers import check_sd15, check_unet
+from ..uniportrait_core.style.ip_adapter import IPAdapter
+from ..uniportrait_core.style.shared_attention import logit_shift
+from . import sockets
 
-NODE = "Style Reference"
+PREPARE, APPLY = "Style Reference", "Apply Style"
 INVERSION, FIXED_NOISE = "inversion", "fixed noise"
-
-logger = logging.getLogger("uniportrait")
 
 
 class UniPortraitStyleReference(io.ComfyNode):
@@ -33,8 +28,8 @@ class UniPortraitStyleReference(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="UniPortraitStyleReference",
-            display_name=NODE,
-            category=CATEGORY,
+            display_name=PREPARE,
+            category=sockets.CATEGORY,
             description="Prepares a style picture: style goes to Apply Style, latent to the sampler. The style picture "
             "is the first picture of latent; Drop Reference takes it out after sampling.",
             inputs=[
@@ -90,7 +85,7 @@ class UniPortraitStyleReference(io.ComfyNode):
                     tooltip="Needed for inversion: an empty prompt (published), or one that describes the picture.",
                 ),
                 io.Conditioning.Input("negative", optional=True, tooltip="For the inversion: an empty prompt."),
-                IPAdapter.Input(
+                sockets.IPAdapter.Input(
                     "ip_adapter",
                     optional=True,
                     tooltip="From Load IP-Adapter: pictures also see the style picture beside the prompt; published.",
@@ -100,7 +95,7 @@ class UniPortraitStyleReference(io.ComfyNode):
                 ),
             ],
             outputs=[
-                Style.Output(display_name="style", tooltip="For Apply Style."),
+                sockets.Style.Output(display_name="style", tooltip="For Apply Style."),
                 io.Latent.Output(
                     display_name="latent", tooltip="For the sampler: the style picture, then the pictures to draw."
                 ),
@@ -108,7 +103,7 @@ class UniPortraitStyleReference(io.ComfyNode):
                     display_name="image", tooltip="The style picture in the size of latent, for a ControlNet's edges."
                 ),
             ],
-            **aliases("uniportrait", "ddim inversion", "style transfer", "reference image"),
+            **sockets.aliases("uniportrait", "ddim inversion", "style transfer", "reference image"),
         )
 
     @classmethod
@@ -124,22 +119,69 @@ class UniPortraitStyleReference(io.ComfyNode):
         fixed_noise: int,
         positive: list | None = None,
         negative: list | None = None,
-        ip_adapter: IPAdapterWeights | None = None,
+        ip_adapter: IPAdapter | None = None,
         clip_vision: ClipVisionModel | None = None,
     ) -> io.NodeOutput:
-        check_sd15(model, NODE)
+        check_sd15(model, PREPARE)
         if ip_adapter:
-            check_unet(model, ip_adapter.layers, NODE)
+            check_unet(model, ip_adapter.layers, PREPARE)
         latent = fit_latent(latent, model)
         picture = fit_picture(image, latent["samples"])
         tokens = picture_tokens(ip_adapter, clip_vision, picture) if ip_adapter else None
         found = encode_picture(vae, picture, latent["samples"])
         if method == FIXED_NOISE:
-            noise = comfy.sample.prepare_noise(found, fixed_noise)
-            trajectory = noised(model.model.process_latent_in(found), noise)
+            trajectory = noise_picture(model, found, fixed_noise)
         else:
-            trajectory = _invert(model, found, positive, negative, steps, guidance)
-        return io.NodeOutput(StylePicture(found, trajectory, tokens), with_reference(latent, found), picture)
+            trajectory = invert_picture(model, found, positive, negative, steps, guidance)
+        return io.NodeOutput(Style(found, trajectory, tokens), with_reference(latent, found), picture)
+
+
+class UniPortraitApplyStyle(io.ComfyNode):
+    """Patch a copy of a Stable Diffusion 1.5 model with shared self-attention and a plain IP-Adapter."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniPortraitApplyStyle",
+            display_name=APPLY,
+            category=sockets.CATEGORY,
+            description="Makes a Stable Diffusion 1.5 model draw in the look and composition of a style picture; "
+            "faces come from Apply ID Router, before or after.",
+            inputs=[
+                io.Model.Input("model", tooltip="A Stable Diffusion 1.5 model; it stays as it is."),
+                sockets.Style.Input("style", tooltip="From Style Reference, whose latent goes to the sampler."),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="How much the pictures look at the style picture, 0 to 4: a factor on its published weight "
+                    "in self-attention, which is 1 (a logit shift of −0.5). 0 shares nothing.",
+                ),
+                io.Float.Input(
+                    "ip_scale",
+                    default=0.7,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="With an IP-Adapter at Style Reference: its strength, 0 to 2; 0.7 is the published value.",
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="The patched copy, for a sampler.")],
+            **sockets.aliases("uniportrait", "style transfer", "style aligned", "shared attention", "ip adapter"),
+        )
+
+    @classmethod
+    def execute(cls, model: ModelPatcher, style: Style, strength: float, ip_scale: float) -> io.NodeOutput:
+        check_sd15(model, APPLY)
+        patched = model.clone()
+        add_replay(patched, Replay(style))
+        if strength:
+            add_sharing(patched, SharedAttention(logit_shift(strength)))
+        if style.tokens and ip_scale:
+            add_ip_attention(patched, style.tokens, ip_scale)
+        return io.NodeOutput(patched)
 
 
 class UniPortraitDropReference(io.ComfyNode):
@@ -150,66 +192,13 @@ class UniPortraitDropReference(io.ComfyNode):
         return io.Schema(
             node_id="UniPortraitDropReference",
             display_name="Drop Reference",
-            category=CATEGORY,
+            category=sockets.CATEGORY,
             description="Takes the style picture, which is the first, out of a sampled latent.",
             inputs=[io.Latent.Input("latent", tooltip="From the sampler, its latent from Style Reference.")],
             outputs=[io.Latent.Output(display_name="latent", tooltip="The pictures that were drawn.")],
-            **aliases("uniportrait", "style transfer", "remove first"),
+            **sockets.aliases("uniportrait", "style transfer", "remove first"),
         )
 
     @classmethod
     def execute(cls, latent: dict) -> io.NodeOutput:
         return io.NodeOutput(without_reference(latent))
-
-
-def _invert(
-    model: ModelPatcher, latent: Tensor, positive: list | None, negative: list | None, steps: int, guidance: float
-) -> Trajectory:
-    if positive is None:
-        raise UniPortraitError(
-            "Style Reference has no positive, which an inversion needs. Connect an empty prompt (CLIP Text Encode) to "
-            "positive and negative, or set method to fixed noise."
-        )
-    guided = negative is not None and negative is not positive
-    return invert_picture(model, latent, positive, negative if guided else positive, steps, guidance if guided else 1.0)
-
-
-def with_reference(latent: dict, reference: Tensor) -> dict:
-    """A LATENT with a picture before its own.
-
-    The others keep their noise: a seed makes of them what it makes without the reference.
-
-    Args:
-        latent: samples (pictures, channels, height, width).
-        reference: (1, channels, height, width).
-    """
-    samples = latent["samples"]
-    numbers = list(latent.get("batch_index", range(len(samples))))
-    pictures = torch.cat((reference.to(samples), samples))
-    changed = {"samples": pictures, "batch_index": [numbers[0], *numbers], MARK: True}
-    if "noise_mask" in latent:
-        mask = latent["noise_mask"]
-        masks = comfy.utils.repeat_to_batch_size(mask.reshape(-1, 1, *mask.shape[-2:]), len(samples))
-        changed["noise_mask"] = torch.cat((torch.ones_like(masks[:1]), masks))
-    return {**latent, **changed}
-
-
-def without_reference(latent: dict) -> dict:
-    """A LATENT without its first picture. Raises UniPortraitError where nothing would be left."""
-    samples = latent["samples"]
-    if len(samples) < 2:
-        raise UniPortraitError(
-            f"The latent at Drop Reference holds {len(samples)} picture, needed are the style picture and others. "
-            "Connect the sampler that draws the latent of Style Reference, and only one Drop Reference."
-        )
-    if not latent.get(MARK):
-        logger.warning(
-            "Drop Reference: nothing says that the first picture of this latent is a style picture; it is taken out "
-            "all the same. Connect a sampler that draws the latent of Style Reference."
-        )
-    changed = {"samples": samples[1:]}
-    for key in ("batch_index", "noise_mask"):
-        if len(latent.get(key, ())) == len(samples):
-            changed[key] = latent[key][1:]
-    changed[MARK] = False
-    return {**latent, **changed}

@@ -5,7 +5,7 @@ import pytest
 from insightface.utils.face_align import norm_crop
 
 from standins.detector import FACES, photo
-from uniportrait_core.alignment import ARCFACE_TEMPLATE, align, similarity
+from uniportrait_core.faces.alignment import ARCFACE_TEMPLATE, align, similarity
 
 pytestmark = pytest.mark.filterwarnings("ignore:`estimate` is deprecated")  # in insightface
 SIZE = 224

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import recipe
-from uniportrait_core.adapter import IDLayer, RouterLayer
-from uniportrait_core.attention import COND, UNCOND, IDAttention, PlainAttention, prepare
-from uniportrait_core.identity import FaceID, Identity
-from uniportrait_core.regions import region_shares
-from uniportrait_core.routing import fold, person_keys, route
+from uniportrait_core.attention.adapter import IDLayer
+from uniportrait_core.attention.id_attention import COND, UNCOND, IDAttention, PlainAttention
+from uniportrait_core.attention.projection import prepare
+from uniportrait_core.embedding.identity import FaceID, Identity
+from uniportrait_core.routing.regions import region_shares
+from uniportrait_core.routing.router import RouterLayer, fold, person_keys, route
 
 TOKENS, DIM, CHANNELS, HEADS, SPOTS = 5, 24, 32, 8, 48
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import recipe
-from uniportrait_core.backbone import FaceBackbone
+from uniportrait_core.embedding.backbone import FaceBackbone
 
 PUBLISHED = "glint360k_curricular_face_r101_backbone.bin"
 

@@ -14,9 +14,12 @@ from safetensors.torch import save, save_file
 from torch import Tensor
 
 import recipe
-from uniportrait_core.adapter import PROJECTIONS
-from uniportrait_core.backbone import FaceBackbone, UnitShape
-from uniportrait_core.checkpoint import (
+from uniportrait_core.attention.adapter import PROJECTIONS
+from uniportrait_core.embedding.backbone import FaceBackbone, UnitShape
+from uniportrait_core.embedding.identity import Identity
+from uniportrait_core.embedding.resampler import FaceIDResampler
+from uniportrait_core.errors import UniPortraitError
+from uniportrait_core.files.checkpoint import (
     FaceIDWeights,
     RouterWeights,
     load_backbone,
@@ -24,10 +27,7 @@ from uniportrait_core.checkpoint import (
     load_ip_adapter,
     load_router,
 )
-from uniportrait_core.errors import UniPortraitError
-from uniportrait_core.identity import Identity
-from uniportrait_core.identity_file import save_face_id
-from uniportrait_core.resampler import FaceIDResampler
+from uniportrait_core.files.identity_file import save_face_id
 
 RANK, TOKENS, DIM = 4, 8, 24
 CHANNELS = (16, 20, 12)  # of the cross-attention layers

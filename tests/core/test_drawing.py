@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from uniportrait_core.drawing import COLOURS, draw_faces
-from uniportrait_core.faces import Face
+from uniportrait_core.faces.detection import Face
+from uniportrait_core.results.drawing import COLOURS, draw_faces
 
 POINTS = np.array([[30.0, 40.0], [60.0, 40.0], [45.0, 55.0], [33.0, 70.0], [58.0, 70.0]])
 

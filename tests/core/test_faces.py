@@ -10,9 +10,9 @@ from insightface.model_zoo import get_model
 from standins.detector import FACES, pad_with_grey, photo, write_detector
 from standins.known_faces import fit
 from standins.yunet import write_yunet
-from uniportrait_core.faces import ORDERS, Face, face_mask, find_faces, order_faces
-from uniportrait_core.insightface_detector import CPU, InsightFaceDetector
-from uniportrait_core.yunet_detector import YuNetDetector
+from uniportrait_core.faces.detection import ORDERS, Face, face_mask, find_faces, order_faces
+from uniportrait_core.faces.insightface_detector import CPU, InsightFaceDetector
+from uniportrait_core.faces.yunet_detector import YuNetDetector
 
 SIDES = (640, 512, 384, 256)
 LANDMARKS = np.array([[30.0, 30.0], [60.0, 32.0], [45.0, 50.0], [33.0, 65.0], [58.0, 66.0]])

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import recipe
+from uniportrait_core.embedding.identity import Identity, adjust, mean_embedding, mix
 from uniportrait_core.errors import UniPortraitError
-from uniportrait_core.identity import Identity, adjust, mean_embedding, mix
 
 
 def person(name: str, tokens: int = 5) -> Identity:

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import recipe
+from uniportrait_core.embedding.identity import FaceID, Identity
 from uniportrait_core.errors import UniPortraitError
-from uniportrait_core.identity import FaceID, Identity
-from uniportrait_core.identity_file import load_face_id, save_face_id
+from uniportrait_core.files.identity_file import load_face_id, save_face_id
 
 METADATA = {"format": "uniportrait-face-id", "version": "1", "count": "2"}
 HALVES = ("cond", "uncond")

@@ -11,9 +11,15 @@ import pytest
 from standins.detector import FACES, photo, write_detector
 from standins.known_faces import fit
 from uniportrait_core.errors import UniPortraitError
-from uniportrait_core.faces import Face
-from uniportrait_core.insightface_detector import CPU, InsightFaceDetector, available_providers
-from uniportrait_core.insightface_packs import detection_source, find_packs, places
+from uniportrait_core.faces.detection import Face
+from uniportrait_core.faces.insightface_detector import (
+    CPU,
+    InsightFaceDetector,
+    available_providers,
+    detection_source,
+    find_packs,
+    places,
+)
 
 CUDA = "CUDAExecutionProvider"
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import recipe
-from uniportrait_core.parts import attend_in_parts
+from uniportrait_core.embedding.resampler import attend_in_parts
 
 
 def given(keys: int):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import recipe
-from uniportrait_core.regions import grid_size, region_shares
+from uniportrait_core.routing.regions import grid_size, region_shares
 
 SIZE = (12, 8)
 

@@ -3,7 +3,7 @@
 import pytest
 
 import recipe
-from uniportrait_core.resampler import FaceIDResampler
+from uniportrait_core.embedding.resampler import FaceIDResampler
 
 
 @pytest.fixture(scope="module")

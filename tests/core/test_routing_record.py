@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from uniportrait_core.drawing import COLOURS, draw_routing
 from uniportrait_core.errors import UniPortraitError
-from uniportrait_core.routing_record import RoutingRecord
-from uniportrait_core.routing_report import choose_steps, report_picture
+from uniportrait_core.results.drawing import COLOURS, draw_routing
+from uniportrait_core.results.routing_report import choose_steps, report_picture
+from uniportrait_core.routing.record import RoutingRecord
 
 LATENT = (8, 12)
 

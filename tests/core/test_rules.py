@@ -1,9 +1,11 @@
 """Rules that hold for the whole pack, checked on its source and its files."""
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,19 @@ except ModuleNotFoundError:  # Python 3.10, where pytest brings its predecessor
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
-CORE = sorted((ROOT / "uniportrait_core").glob("*.py"))
-NODES = sorted((ROOT / "nodes").glob("*.py"))
+# Floors from the ground up, and the rooms of each, likewise. A module imports from rooms before its own, its own room,
+# and floors below; what is not in a room has one of its own.
+FLOORS = {
+    "uniportrait_core": ("errors", "faces", "embedding", "routing", "attention", "style", "results", "files"),
+    "host": ("models", "people", "unet", "style"),
+    "nodes": (),
+}
+CORE, HOST_SIDE, NODES = (sorted((ROOT / floor).rglob("*.py")) for floor in FLOORS)
+PACK = CORE + HOST_SIDE + NODES
 
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "nodes", "server", "execution"}
 SLOW_TO_IMPORT = {"insightface", "onnxruntime", "cv2", "onnx", "skimage"}
+METHODS = {"define_schema", "execute", "validate_inputs", "fingerprint_inputs"}
 FIRST_IDS = {"LoadUniPortrait", "FaceIDEncode", "MultiIDConditioning", "IDRouterApply"}
 
 
@@ -55,35 +65,98 @@ def calls(tree: ast.AST) -> Iterator[ast.Call]:
 
 
 def file_name(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+    return path.relative_to(ROOT).as_posix()
+
+
+def parts(path: Path) -> tuple[str, ...]:
+    """Floor, room and file of a module, the room left out where it is in none."""
+    return path.relative_to(ROOT).with_suffix("").parts
+
+
+def imported(path: Path) -> set[tuple[str, ...]]:
+    """The pack's modules that a module imports, as `parts`."""
+    found = set()
+    for node in relative(parse(path)):
+        assert node.level <= len(parts(path)), f"{path} imports from outside the pack"
+        package = parts(path)[: len(parts(path)) - node.level]
+        module = (*package, *(node.module or "").split(".")) if node.module else package
+        names = [module] if node.module else [(*module, alias.name) for alias in node.names]
+        found.update(names)
+    return found
+
+
+def place(module: tuple[str, ...]) -> tuple[int, int]:
+    """How high a module is: its floor, and its room."""
+    floor, rooms = list(FLOORS).index(module[0]), FLOORS[module[0]]
+    return floor, rooms.index(module[1]) if module[1] in rooms else len(rooms)
 
 
 @pytest.mark.parametrize("path", CORE, ids=file_name)
 def test_the_core_does_not_know_the_host(path):
-    tree = parse(path)
-    assert not set(imports(tree)) & HOST
-    assert all(node.level == 1 for node in relative(tree))  # nothing above the core
+    assert not set(imports(parse(path))) & HOST
+    assert {module[0] for module in imported(path)} <= {"uniportrait_core"}
 
 
-@pytest.mark.parametrize("path", CORE + NODES, ids=file_name)
+@pytest.mark.parametrize("path", PACK, ids=file_name)
+def test_imports_point_down(path):
+    for module in imported(path):
+        assert ROOT.joinpath(*module).with_suffix(".py").is_file(), f"{module} is no module"
+        assert place(module) <= place(parts(path)), f"{file_name(path)} imports {'.'.join(module)} from above"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    TopologicalSorter({parts(path): imported(path) for path in PACK}).prepare()
+
+
+def test_the_floors_have_these_rooms():
+    for floor, rooms in FLOORS.items():
+        found = {path.stem for path in (ROOT / floor).iterdir() if path.is_dir() and path.name != "__pycache__"}
+        assert found == {room for room in rooms if not (ROOT / floor / f"{room}.py").is_file()}
+
+
+@pytest.mark.parametrize("path", NODES, ids=file_name)
+def test_a_node_file_holds_nodes_and_nothing_that_another_file_needs(path):
+    names = {module[-1] for module in imported(path) if module[0] == "nodes"}
+    assert path.stem == "__init__" or names <= {"sockets"}
+    if path.stem not in ("__init__", "sockets"):
+        assert [node for node in parse(path).body if isinstance(node, ast.ClassDef)]
+        for name, node in node_classes([path]):
+            assert {method.name for method in node.body if isinstance(method, ast.FunctionDef)} <= METHODS, name
+            (execute,) = (method for method in node.body if getattr(method, "name", "") == "execute")
+            assert execute.end_lineno - execute.body[0].lineno < 24, f"{name}.execute is long"
+
+
+def test_one_concept_has_one_name():
+    """No two files share a name, and none differ by an ending only, such as record and recording."""
+    stems: dict[tuple[str, ...], str] = {}
+    for path in PACK:
+        if path.stem != "__init__":
+            stem = tuple(re.sub(r"(ing|ions?|ors?|ers?|ed|es|e|s)$", "", word) for word in path.stem.split("_"))
+            assert stem not in stems, f"{file_name(path)} and {stems[stem]}"
+            stems[stem] = file_name(path)
+    rooms = {room for floor, names in FLOORS.items() for room in names if (ROOT / floor / room).is_dir()}
+    assert not rooms & {path.stem for path in PACK}
+
+
+@pytest.mark.parametrize("path", PACK, ids=file_name)
 def test_loading_a_module_imports_no_slow_library(path):
     assert not set(imports_of_loading(parse(path))) & SLOW_TO_IMPORT
 
 
-@pytest.mark.parametrize("path", CORE + NODES, ids=file_name)
+@pytest.mark.parametrize("path", PACK, ids=file_name)
 def test_imports_inside_the_pack_are_relative(path):
     """The pack's root is not on `sys.path` in the host."""
     assert "uniportrait_core" not in set(imports(parse(path)))
 
 
-@pytest.mark.parametrize("path", CORE + NODES, ids=file_name)
+@pytest.mark.parametrize("path", PACK, ids=file_name)
 def test_nothing_is_printed_or_evaluated(path):
     found = {call.func.id for call in calls(parse(path)) if isinstance(call.func, ast.Name)}
     assert not found & {"print", "eval", "exec"}
 
 
 def test_loading_the_whole_core_imports_no_slow_library():
-    modules = [f"uniportrait_core.{path.stem}" for path in CORE if path.stem != "__init__"]
+    modules = [".".join(parts(path)) for path in CORE if path.stem != "__init__"]
     code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in run.stdout.split()}
@@ -100,14 +173,14 @@ def test_requirements_are_the_dependencies_of_the_project():
 # Nodes
 
 
-def node_classes() -> Iterator[tuple[str, ast.ClassDef]]:
-    for path in NODES:
+def node_classes(files: Iterable[Path]) -> Iterator[tuple[str, ast.ClassDef]]:
+    for path in files:
         for node in ast.walk(parse(path)):
             if isinstance(node, ast.ClassDef) and any("ComfyNode" in ast.unparse(base) for base in node.bases):
                 yield node.name, node
 
 
-NODE_CLASSES = dict(node_classes())
+NODE_CLASSES = dict(node_classes(NODES))
 
 
 def node_id(node: ast.ClassDef) -> str:
@@ -161,5 +234,5 @@ def test_the_node_has_a_help_page_and_is_in_the_readme(name):
 
 def test_only_the_v3_way_of_registering_is_used():
     """The host does not look for `comfy_entrypoint` where `NODE_CLASS_MAPPINGS` exists."""
-    for path in (ROOT / "__init__.py", *NODES):
+    for path in (ROOT / "__init__.py", *PACK):
         assert "NODE_CLASS_MAPPINGS" not in path.read_text("utf-8")

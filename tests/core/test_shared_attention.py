@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import recipe
-from uniportrait_core.shared_attention import PUBLISHED_SHIFT, logit_shift, shared_attention
+from uniportrait_core.style.shared_attention import PUBLISHED_SHIFT, logit_shift, shared_attention
 
 HEADS, SPOTS, CHANNELS = 4, 12, 32
 

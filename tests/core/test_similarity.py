@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from uniportrait_core.similarity import judge
+from uniportrait_core.results.likeness import judge
 
 
 def faces(*rows: tuple[float, ...]) -> torch.Tensor:

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 import recipe
-from uniportrait_core.inversion import invert
-from uniportrait_core.trajectory import Trajectory, noised
+from uniportrait_core.style.trajectory import Trajectory, invert, noised
 
 LEVELS = torch.tensor([9.0, 3.0, 0.5, 0.0])
 TRAJECTORY = Trajectory(LEVELS, recipe.noise("trajectory", (4, 4, 6, 5)))

@@ -12,8 +12,8 @@ from standins.detector import FACES, photo, write_detector
 from standins.known_faces import fit
 from standins.yunet import write_yunet
 from uniportrait_core.errors import UniPortraitError
-from uniportrait_core.faces import Face
-from uniportrait_core.yunet_detector import YuNetDetector
+from uniportrait_core.faces.detection import Face
+from uniportrait_core.faces.yunet_detector import YuNetDetector
 
 STATIC, SYMBOLIC = "face_detection_yunet_2023mar.onnx", "face_detection_yunet_2026may.onnx"
 OUTPUTS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}

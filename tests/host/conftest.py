@@ -36,7 +36,7 @@ def pack():
 
 @pytest.fixture(scope="session")
 def core(pack):
-    """`core("attention")` is the module `uniportrait_core.attention` as the loaded pack has it."""
+    """`core("attention.id_attention")` is the module `uniportrait_core.attention` as the loaded pack has it."""
     import importlib
 
     return lambda name: importlib.import_module(f"{pack.__name__}.uniportrait_core.{name}")

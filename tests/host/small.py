@@ -47,7 +47,8 @@ def load_uniportrait(router: str = ROUTER) -> object:
 def people(core: Callable, count: int, shared_uncond: bool = True, tag: str = "") -> tuple:
     """People made of noise; in real use all who are encoded alike share their unconditional tokens."""
     tokens = recipe.noise(f"people{tag}", (count, 2, 16, 768))
-    return tuple(core("identity").Identity(cond, tokens[0][1] if shared_uncond else uncond) for cond, uncond in tokens)
+    identity = core("embedding.identity").Identity
+    return tuple(identity(cond, tokens[0][1] if shared_uncond else uncond) for cond, uncond in tokens)
 
 
 def apply(model: ModelPatcher, uniportrait: object, face_id: tuple, **settings: float) -> ModelPatcher:

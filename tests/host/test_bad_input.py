@@ -160,7 +160,7 @@ def test_five_people_in_four_slots(core):
 
 
 def test_identity_from_other_weights(unet, uniportrait, core):
-    identity = core("identity").Identity
+    identity = core("embedding.identity").Identity
     stranger = identity(torch.zeros(8, 512), torch.zeros(8, 512))
     with pytest.raises(GraphError, match=r"Person 1 of 1 has tokens of shape \(8, 512\).* need \(16, 768\)"):
         small.apply(unet, uniportrait, (stranger,))
@@ -197,7 +197,7 @@ def test_saving_that_fails_leaves_nothing_behind(base, core, monkeypatch):
     def disk_full(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(core("identity_file").os, "replace", disk_full)
+    monkeypatch.setattr(core("files.identity_file").os, "replace", disk_full)
     with pytest.raises(GraphError, match="cannot be written: No space left on device"):
         save(small.people(core, 1), "kept")
     assert {path: path.read_bytes() for path in (base / "output").rglob("*") if path.is_file()} == files

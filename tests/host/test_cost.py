@@ -134,7 +134,7 @@ SD15 = {
 def test_flops_at_real_size(core, pack, people, percent):
     """SD1.5 at 512×512 with classifier-free guidance, on tensors without content: counting needs no numbers."""
     model = comfy.supported_models.SD15(SD15).get_model({}, device=torch.device("meta")).to("meta")
-    tap = importlib.import_module(f"{pack.__name__}.nodes.tap").IDTap(
+    tap = importlib.import_module(f"{pack.__name__}.host.unet.tap").IDTap(
         dict(enumerate(real_size_layers(core, people))), [None] * people, None
     )
     options = {}
@@ -146,8 +146,8 @@ def test_flops_at_real_size(core, pack, people, percent):
 def test_flops_of_a_style_picture_at_real_size(pack, pictures):
     """Every picture but the first looks at as many keys again, in heads of eight channels more."""
     model = comfy.supported_models.SD15(SD15).get_model({}, device=torch.device("meta")).to("meta")
-    options = {importlib.import_module(f"{pack.__name__}.nodes.reference").KEY: pictures + 1}
-    sharing = importlib.import_module(f"{pack.__name__}.nodes.sharing").SharedAttention(-0.5)
+    options = {importlib.import_module(f"{pack.__name__}.host.unet.calls").REFERENCE: pictures + 1}
+    sharing = importlib.import_module(f"{pack.__name__}.host.style.override").SharedAttention(-0.5)
     add_wrapper_with_key(WrappersMP.APPLY_MODEL, "uniportrait_style", sharing, options)
     rows = 2 * (pictures + 1)
     added = count(model, options, rows) - count(model, {}, rows)
@@ -167,10 +167,10 @@ def count(model, options, rows=2):
 
 def real_size_layers(core, people):
     channels = [320, 320, 640, 640, 1280, 1280, *[1280] * 3, *[640] * 3, *[320] * 3, 1280]
-    adapter = core("adapter")
+    adapter = core("attention.adapter")
     layers = [adapter.IDLayer(torch.rand(c, DIM), torch.rand(c, DIM)) for c in channels]
     routers = [
-        adapter.RouterLayer(
+        core("routing.router").RouterLayer(
             query_in=(torch.rand(2 * c, c), torch.rand(2 * c)),
             query_out=torch.rand(c, 2 * c),
             aggregate=(torch.rand(1, TOKENS), torch.rand(1)),
@@ -179,7 +179,7 @@ def real_size_layers(core, people):
         )
         for c in channels
     ]
-    prepare, face_id = core("attention").prepare, small.people(core, people)
+    prepare, face_id = core("attention.projection").prepare, small.people(core, people)
     return [prepare(layer, router, face_id, 0.7, HEADS) for layer, router in zip(layers, routers, strict=True)]
 
 

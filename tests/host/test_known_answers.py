@@ -48,8 +48,8 @@ def test_unet(small_weights, unet, base, core, name):
 def save_people(core, path, name, rows, people):
     """The case's tokens as an identity file: first row unconditional, second conditional."""
     uncond, cond = recipe.noise(f"{name}.ids", (rows, 16 * people, 768)).unflatten(1, (people, 16))
-    identity = core("identity").Identity
-    core("identity_file").save_face_id(path, tuple(identity(cond[i], uncond[i]) for i in range(people)))
+    identity = core("embedding.identity").Identity
+    core("files.identity_file").save_face_id(path, tuple(identity(cond[i], uncond[i]) for i in range(people)))
 
 
 @pytest.mark.parametrize("name", ["one", "two_refs"])

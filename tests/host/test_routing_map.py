@@ -185,7 +185,7 @@ class Boxes:
 
 
 def test_faces_have_owners_and_whoever_has_none_is_missing(unet, uniportrait, two, core, caplog):
-    Boxes.faces = core("faces").__name__
+    Boxes.faces = core("faces.detection").__name__
     upper = torch.zeros(2, 64, 32)
     upper[0, :32], upper[1, 32:] = 1, 1
     placed = run_node("UniPortraitAdjustFaceID", face_id=two, weight=1.0, mask=upper)

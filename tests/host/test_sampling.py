@@ -106,7 +106,7 @@ def taken_layers(model):
     """How many modules in the UNet are the pack's, or have hooks."""
     modules = model.model.diffusion_model.modules()
     return sum(
-        type(module).__module__.endswith(".nodes.sites") or bool(module._forward_hooks or module._forward_pre_hooks)
+        type(module).__module__.endswith(".host.unet.sites") or bool(module._forward_hooks or module._forward_pre_hooks)
         for module in modules
     )
 

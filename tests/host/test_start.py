@@ -47,7 +47,7 @@ def test_start_is_light(tmp_path):
     output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     seconds, *modules = output.splitlines()[-1].split()
     packages = {name.split(".")[0] for name in modules}
-    assert any(name.endswith("uniportrait_core.backbone") for name in modules)
+    assert any(name.endswith("uniportrait_core.embedding.backbone") for name in modules)
     assert not packages & {"insightface", "onnxruntime", "onnx", "cv2", "skimage"}
     assert float(seconds) <= 0.3
 

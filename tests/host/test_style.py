@@ -291,7 +291,7 @@ def test_controlnet(unet, uniportrait, two, style, latent, controlled):
 def test_regions_of_people(unet, uniportrait, core, style, latent):
     """All-one masks for one person equal none."""
     (person,) = small.people(core, 1)
-    masked = core("identity").Identity(person.cond, person.uncond, mask=torch.ones(16, 8))
+    masked = core("embedding.identity").Identity(person.cond, person.uncond, mask=torch.ones(16, 8))
     found, wanted = (
         ksample(apply(with_style(unet, style), uniportrait, (someone,)), latent_image=latent)
         for someone in (masked, person)

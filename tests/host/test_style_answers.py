@@ -16,7 +16,7 @@ SCALE = 0.18215  # of Stable Diffusion 1.5's latents
 
 @pytest.fixture(scope="module")
 def pack_module(pack):
-    """`pack_module("nodes.sharing")` is that module as the loaded pack has it."""
+    """`pack_module("host.style.override")` is that module as the loaded pack has it."""
     import importlib
 
     return lambda name: importlib.import_module(f"{pack.__name__}.{name}")
@@ -27,7 +27,7 @@ def ip_layers(core):
     """The IP-Adapter's keys and values of the known answers."""
     shapes = {f"{i}.to_{name}_ip.weight": (320, 768) for i in range(1, 32, 2) for name in "kv"}
     weights = recipe.weights("golden.ip_adapter", shapes)
-    layer = core("adapter").IDLayer
+    layer = core("attention.adapter").IDLayer
     return tuple(layer(*(weights[f"{i}.to_{name}_ip.weight"] for name in "kv")) for i in range(1, 32, 2))
 
 
@@ -35,7 +35,7 @@ def person(core, name, tokens):
     """Tokens of a case as somebody's: of the first row of either half."""
     rows = CASES[f"unet.{name}"]["rows"]
     drawn = recipe.noise(f"{name}.{'ids' if tokens == 16 else 'ip'}", (rows, tokens, 768))
-    return core("identity").Identity(cond=drawn[rows // 2], uncond=drawn[0])
+    return core("embedding.identity").Identity(cond=drawn[rows // 2], uncond=drawn[0])
 
 
 @pytest.mark.parametrize("name", ["single_ip", "shared"])
@@ -47,18 +47,18 @@ def test_unet(unet, uniportrait, core, pack_module, ip_layers, name, style_first
 
     def with_style(model):
         model = model.clone()
-        style = pack_module("nodes.style").StyleTokens(ip_layers, tokens)
-        pack_module("nodes.apply_style").add_ip_attention(model, style, case["ip_scale"])
+        style = pack_module("host.style.ip_attention").StyleTokens(ip_layers, tokens)
+        pack_module("host.style.ip_attention").add_ip_attention(model, style, case["ip_scale"])
         if case["shared_attention"]:
-            shift = core("shared_attention").logit_shift(1.0)
-            sharing = pack_module("nodes.sharing")
+            shift = core("style.shared_attention").logit_shift(1.0)
+            sharing = pack_module("host.style.override")
             sharing.add_sharing(model, sharing.SharedAttention(shift))
         return model
 
     model = with_style(unet) if style_first else unet
     model = small.apply(model, uniportrait, face_id, id_scale=case["faceid_scale"])
     model = model if style_first else with_style(model)
-    further = {pack_module("nodes.reference").KEY: rows // 2} if case["shared_attention"] else {}
+    further = {pack_module("host.unet.calls").REFERENCE: rows // 2} if case["shared_attention"] else {}
     x = recipe.noise(f"{name}.x", (rows, 4, *case["latent"]))
     text = recipe.noise(f"{name}.text", (rows, 77, 768))
     found = small.call_unet(model, x, case["timestep"], text, kinds=[1, 0], **further)
@@ -71,7 +71,7 @@ def invert(pack_module, model, guidance=CASES["inversion"]["guidance"]):
     uncond, cond = recipe.noise("inversion.text", (2, 1, 77, 768))
     latent = recipe.noise("inversion.z0", (1, 4, *case["latent"])) / SCALE
     positive, negative = [[cond, {}]], [[uncond, {}]]
-    return pack_module("nodes.inverting").invert_picture(model, latent, positive, negative, case["steps"], guidance)
+    return pack_module("host.style.ddim").invert_picture(model, latent, positive, negative, case["steps"], guidance)
 
 
 def published_units(trajectory):
@@ -98,7 +98,7 @@ def test_ddim_replays_the_inversion(unet, pack_module):
     model = run_node(
         "UniPortraitApplyStyle",
         model=unet,
-        style=pack_module("nodes.style").Style(latent, trajectory),
+        style=pack_module("host.style.picture").Style(latent, trajectory),
         strength=1.0,
         ip_scale=0.0,
     )

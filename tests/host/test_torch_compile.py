@@ -52,7 +52,7 @@ def test_regions_in_a_compiled_model(unet, uniportrait, core):
     two, upper = small.people(core, 2), torch.zeros(8, 8)
     upper[:4] = 1
     first, second = two
-    placed = (core("identity").Identity(first.cond, first.uncond, mask=upper), second)
+    placed = (core("embedding.identity").Identity(first.cond, first.uncond, mask=upper), second)
     model = apply(unet, uniportrait, placed, lora_scale=0.0)
     assert torch.equal(sample(compiled(model)), sample(model))
     assert counters["stats"]["unique_graphs"] == 1 and not counters["graph_break"]

@@ -375,7 +375,7 @@ def show_drawn_result(shown: FrontEnd, server: ComfyClient, core) -> None:
     picture = ImageOps.fit(drawn_photo(2), (768, 512))
     halves = np.eye(2, dtype=np.float32).repeat(8, axis=1)[:, None]
     labels = [f"person {number}: 50 %" for number in (1, 2)]
-    drawn = core("drawing").draw_routing(np.asarray(picture), halves, labels, opacity=0.5)
+    drawn = core("results.drawing").draw_routing(np.asarray(picture), halves, labels, opacity=0.5)
     add_picture(server, "result.png", picture)
     add_picture(server, "map.png", Image.fromarray(drawn))
     text = "Picture 1: person 1 has 50 % of the picture, person 2 has 50 % of the picture."

@@ -1,0 +1,1 @@
+"""What the host loads for the pack, and the folders that it lies in."""

@@ -1,0 +1,67 @@
+"""Where the pack's files live in ComfyUI's models and output folders."""
+
+from pathlib import Path
+
+import folder_paths
+
+from ...uniportrait_core.errors import UniPortraitError
+
+WEIGHTS = "uniportrait"
+FACES = "uniportrait_faces"
+INSIGHTFACE = "insightface"
+FACE_DETECTION = "face_detection"
+IP_ADAPTER = "ipadapter"
+FACE_EXTENSIONS = {".safetensors", ".sft"}
+
+
+def register_folders() -> None:
+    """Tell the host the pack's model folders; folders that a user's configuration already names stay."""
+    models = Path(folder_paths.models_dir)
+    _register(WEIGHTS, models / WEIGHTS, folder_paths.supported_pt_extensions)
+    _register(FACES, models / FACES, FACE_EXTENSIONS)
+    _register(FACES, faces_output_folder(), FACE_EXTENSIONS)
+    # These are shared with other packs, whose listing stays as it is.
+    _register(INSIGHTFACE, models / INSIGHTFACE, set())
+    _register(FACE_DETECTION, models / FACE_DETECTION, {".onnx"})
+    _register(IP_ADAPTER, models / IP_ADAPTER, folder_paths.supported_pt_extensions)
+
+
+def faces_output_folder() -> Path:
+    """Where identities are saved."""
+    return Path(folder_paths.get_output_directory()) / FACES
+
+
+def model_file(folder: str, name: str, input_name: str) -> Path:
+    """Full path of a file chosen in a combo.
+
+    Raises:
+        UniPortraitError: there is no such file; the host does not check combo values on all versions.
+    """
+    path = folder_paths.get_full_path(folder, name) if name in folder_paths.get_filename_list(folder) else None
+    if path is None:
+        places = " or ".join(folder_paths.get_folder_paths(folder))
+        raise UniPortraitError(
+            f"{name!r} at {input_name} was not found in {places}. Put the file there, then press R to refresh the node."
+        )
+    return Path(path)
+
+
+def save_stem(prefix: str) -> Path:
+    """Path, without counter and extension, for a new identity file.
+
+    Raises:
+        UniPortraitError: `prefix` leads out of the folder of saved faces, or names no file.
+    """
+    root = faces_output_folder().resolve()
+    stem = (root / prefix.strip()).resolve()
+    if not prefix.strip() or stem == root or not stem.is_relative_to(root):
+        raise UniPortraitError(
+            f"filename_prefix {prefix!r} does not name a file inside {root}. Use a plain name, or name/name."
+        )
+    return stem
+
+
+def _register(key: str, folder: Path, extensions: set[str]) -> None:
+    folder_paths.add_model_folder_path(key, str(folder))
+    # A key that is new to the host starts with no extensions, which would list every file.
+    folder_paths.folder_names_and_paths[key][1].update(extensions)

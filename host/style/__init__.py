@@ -1,0 +1,1 @@
+"""A style picture in the host's sampling."""

@@ -1,0 +1,63 @@
+"""The plain IP-Adapter in the host: a style picture as tokens, and attention to them beside the text."""
+
+from dataclasses import dataclass
+
+import torch
+from comfy.clip_vision import ClipVisionModel
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ...uniportrait_core.attention.adapter import IDLayer
+from ...uniportrait_core.attention.projection import prepare
+from ...uniportrait_core.embedding.identity import Identity
+from ...uniportrait_core.errors import UniPortraitError
+from ...uniportrait_core.style.ip_adapter import IPAdapter
+from ..models.clip_vision import VIT_H
+from ..unet.layers import check_unet, cross_attentions
+from ..unet.tap import IDTap, add_tap
+
+KEY = "uniportrait_style_tokens"
+NODE = "Apply Style"
+
+
+@dataclass(frozen=True)
+class StyleTokens:
+    """What a plain IP-Adapter makes of a style picture.
+
+    Attributes:
+        layers: keys and values of the cross-attention layers.
+        tokens: the picture as if it were a person: conditional and unconditional tokens, (4, 768).
+    """
+
+    layers: tuple[IDLayer, ...]
+    tokens: Identity
+
+
+def picture_tokens(adapter: IPAdapter, clip: ClipVisionModel | None, picture: Tensor) -> StyleTokens:
+    """A picture, (1, height, width, 3), through a plain IP-Adapter. Raises UniPortraitError without the right CLIP."""
+    if clip is None:
+        raise UniPortraitError(
+            f"Style Reference has an ip_adapter and no clip_vision, which the IP-Adapter sees with. Connect {VIT_H} "
+            "from Load CLIP Vision."
+        )
+    embedding = clip.encode_image(picture)["image_embeds"].float().cpu()
+    if embedding.shape[-1:] != (adapter.embedding_dim,):
+        raise UniPortraitError(
+            f"The CLIP vision model at Style Reference gives image embeddings of {embedding.shape[-1]} numbers, the "
+            f"IP-Adapter needs {adapter.embedding_dim}. In Load CLIP Vision load the one that its file was made with: "
+            f"for ip-adapter_sd15 {VIT_H} (CLIP ViT-H/14)."
+        )
+    cond, uncond = adapter.tokens(torch.cat((embedding, torch.zeros_like(embedding))))
+    return StyleTokens(adapter.layers, Identity(cond, uncond))
+
+
+def add_ip_attention(model: ModelPatcher, picture: StyleTokens, scale: float) -> None:
+    """Let the layers of `model`, which the caller has cloned, see a picture beside the text.
+
+    Raises UniPortraitError where the IP-Adapter is not for this model.
+    """
+    check_unet(model, picture.layers, NODE)
+    heads = [attention.heads for attention in cross_attentions(model.model.diffusion_model)]
+    people = (picture.tokens,)
+    attention = {i: prepare(layer, None, people, scale, heads[i]) for i, layer in enumerate(picture.layers)}
+    add_tap(model, IDTap(attention, masks=[], node=NODE), key=KEY)

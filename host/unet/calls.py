@@ -1,0 +1,101 @@
+"""What a UNet call draws: whose prompt each part of it is, where in the picture, and whether a reference goes first.
+
+All of it stands in the call's `transformer_options`. The host batches prompts and numbers them (`cond_or_uncond`), but
+what a number means depends on who calls: for self-attention guidance 0 is the negative prompt, for a guider of three
+prompts 0, 1 and 2 may be anything. Each part also carries the uuid of its prompt, and the guider knows every prompt by
+name. So a `PREDICT_NOISE` wrapper notes what is known of the prompts, and the UNet call looks it up.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
+from torch import Tensor
+
+from ...uniportrait_core.attention.id_attention import COND, UNCOND
+from ...uniportrait_core.routing.regions import WHOLE, Window
+
+PROMPTS = "uniportrait_prompts"  # what is known of each prompt, by its uuid
+REFERENCE = "uniportrait_reference"  # how many pictures are sampled, the first of them a reference
+NEGATIVE = ("neg", "uncond", "empty")  # parts of the names that guiders give prompts of no wish
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the equal parts that the rows of a call consist of.
+
+    Attributes:
+        kind: COND or UNCOND.
+        size: height and width in the latent that are expected; None where it is not known.
+        window: where in the picture it is.
+    """
+
+    kind: int
+    size: tuple[int, int] | None = None
+    window: Window = WHOLE
+
+
+def noted(model_options: Mapping[str, Any] | None, key: str, value: object) -> dict[str, Any]:
+    """A step's `model_options` with a note to the UNet calls of that step, in their `transformer_options`."""
+    options = model_options or {}
+    return {**options, "transformer_options": {**options.get("transformer_options", {}), key: value}}
+
+
+def add_notes(model: ModelPatcher) -> None:
+    """Let `model`, which the caller has cloned, note what `parts_of` looks up."""
+    if not model.get_wrappers(WrappersMP.PREDICT_NOISE, PROMPTS):  # the same for all who look it up
+        model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, PROMPTS, _note_prompts)
+
+
+def _note_prompts(executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_options=None, seed=None) -> Tensor:
+    """A `PREDICT_NOISE` wrapper: tell the UNet calls of a step what the guider knows of its prompts."""
+    known: dict[object, Part] = {}
+    for name, prompts in getattr(executor.class_obj, "conds", {}).items():
+        kind = UNCOND if any(word in name for word in NEGATIVE) else COND
+        for prompt in prompts or ():
+            if prompt["uuid"] in known:  # the host copies prompts of an area to the other side, uuid and all
+                prompt["uuid"] = uuid4()
+            known[prompt["uuid"]] = Part(kind, *_place(prompt.get("area"), x.shape[-2:]))
+    return executor(x, timestep, noted(model_options, PROMPTS, known), seed)
+
+
+def parts_of(options: Mapping[str, Any]) -> list[Part]:
+    """The parts of a UNet call, by its `transformer_options`.
+
+    The number counts for prompts that the guider does not know, which some packs make.
+    """
+    numbers = options.get("cond_or_uncond", [0])
+    uuids, known = options.get("uuids", ()), options.get(PROMPTS, {})
+    if len(uuids) != len(numbers):  # a pack that makes calls of its own
+        uuids = [None] * len(numbers)
+    return [
+        known.get(uuid) or Part(COND if number == 0 else UNCOND) for number, uuid in zip(numbers, uuids, strict=True)
+    ]
+
+
+def pictures_with_reference(options: Mapping[str, Any], rows: int) -> int | None:
+    """How many pictures each part of a UNet call has, the first of them a reference for the others to look at.
+
+    Args:
+        options: the call's transformer_options.
+        rows: of the call.
+
+    Returns:
+        None where there is no reference, or where a call has some of the pictures only.
+    """
+    pictures = options.get(REFERENCE)
+    return pictures if pictures and rows == pictures * len(options.get("cond_or_uncond", [0])) else None
+
+
+def _place(area: Sequence[int] | None, latent: torch.Size) -> tuple[tuple[int, int], Window]:
+    """Size and window of what an area of the host, height and width, then top and left, covers of the latent."""
+    height, width = latent
+    if area is None:
+        return (height, width), WHOLE
+    (tall, wide), (top, left) = area[:2], area[len(area) // 2 :][:2]
+    tall, wide = min(tall, height - top), min(wide, width - left)
+    return (tall, wide), (top / height, left / width, (top + tall) / height, (left + wide) / width)

@@ -1,0 +1,95 @@
+"""A model with people, for Apply ID Router, and one without, for whoever needs it as it was."""
+
+from uuid import uuid4
+
+from comfy.model_patcher import ModelPatcher
+
+from ...uniportrait_core.attention.projection import prepare
+from ...uniportrait_core.embedding.identity import FaceID
+from ...uniportrait_core.errors import UniPortraitError
+from ..models.weights import Weights
+from .layers import check_unet, cross_attentions, preset_layers
+from .lora import PREFIX, add_lora
+from .tap import IDTap, add_tap
+
+OURS = "uniportrait"  # every key under which the pack adds something to a model begins so
+
+
+def with_people(
+    model: ModelPatcher,
+    weights: Weights,
+    face_id: FaceID,
+    id_scale: float,
+    lora_scale: float,
+    window: tuple[float, float],
+    preset: str,
+) -> ModelPatcher:
+    """A copy of `model` that draws these people; a scale of 0 leaves out what it is for.
+
+    Args:
+        window: shares of the sampling, 0..1, between which ID attention works.
+        preset: the layers that get it, of `layers.PRESETS`.
+
+    Raises UniPortraitError where model, weights and people do not go together, or the window ends before it starts.
+    """
+    _check(weights, face_id, window)
+    check_unet(model, weights.faceid.layers)
+    patched = model.clone()
+    if lora_scale:
+        add_lora(patched, weights.router.lora if len(face_id) > 1 else weights.faceid.lora, lora_scale)
+    if id_scale and window[0] < window[1]:
+        unet, layers = model.model.diffusion_model, weights.faceid.layers
+        heads = [attention.heads for attention in cross_attentions(unet)]
+        routers = weights.router.layers if len(face_id) > 1 else [None] * len(layers)
+        chosen = preset_layers(unet, preset)
+        attention = {i: prepare(layers[i], routers[i], face_id, id_scale, heads[i]) for i in chosen}
+        add_tap(patched, IDTap(attention, [person.mask for person in face_id], _sigmas(model, window)))
+    return patched
+
+
+def without_people(model: ModelPatcher) -> ModelPatcher:
+    """`model` without what the pack's nodes have added: a copy, or itself where they have added nothing."""
+    ours = any(_is_ours(patch[1]) for patches in model.patches.values() for patch in patches)
+    wrapped = [(kind, key) for kind, keys in model.wrappers.items() for key in keys if key and key.startswith(OURS)]
+    if not ours and not wrapped:
+        return model
+    bare = model.clone()
+    for kind, key in wrapped:
+        bare.remove_wrappers_with_key(kind, key)
+    if ours:
+        kept = {key: [patch for patch in patches if not _is_ours(patch[1])] for key, patches in bare.patches.items()}
+        bare.patches = {key: patches for key, patches in kept.items() if patches}
+        bare.patches_uuid = uuid4()
+    return bare
+
+
+def _is_ours(patch: object) -> bool:
+    return any(name.startswith(PREFIX) for name in getattr(patch, "loaded_keys", ()))
+
+
+def _check(weights: Weights, face_id: FaceID, window: tuple[float, float]) -> None:
+    needed = weights.faceid.resampler.token_shape
+    for number, person in enumerate(face_id, start=1):
+        if person.cond.shape != needed or person.uncond.shape != needed:
+            raise UniPortraitError(
+                f"Person {number} of {len(face_id)} has tokens of shape {tuple(person.cond.shape)}, the loaded weights "
+                f"need {needed}. Encode the photos again with the weights at Apply ID Router."
+            )
+    if len(face_id) > 1 and weights.router is None:
+        raise UniPortraitError(
+            f"face_id holds {len(face_id)} people, and no router is loaded to keep them apart. "
+            "Choose uniportrait-router_sd15.bin at router on Load UniPortrait."
+        )
+    start, end = window
+    if start > end:
+        raise UniPortraitError(
+            f"start_percent {start} is after end_percent {end}. Set start_percent below end_percent on Apply ID Router."
+        )
+
+
+def _sigmas(model: ModelPatcher, window: tuple[float, float]) -> tuple[float, float] | None:
+    """Noise levels of a window, or None for the whole sampling, which then needs no look at the noise level."""
+    if window == (0.0, 1.0):
+        return None
+    sampling = model.get_model_object("model_sampling")
+    return tuple(sampling.percent_to_sigma(share) for share in window)

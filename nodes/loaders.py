@@ -1,0 +1,160 @@
+"""The loaders: UniPortrait's weights, the plain IP-Adapter, and a face detector."""
+
+import folder_paths
+from comfy_api.latest import io
+from nodes import NODE_DISPLAY_NAME_MAPPINGS
+
+from ..host.models.detector_files import DEFAULT_PACK, DEFAULT_YUNET, INSIGHT, YUNET, load_detector, packs
+from ..host.models.folders import FACE_DETECTION, IP_ADAPTER, WEIGHTS, model_file
+from ..host.models.weights import load_weights
+from ..uniportrait_core.faces.insightface_detector import AUTO, CPU, available_providers
+from ..uniportrait_core.files.checkpoint import load_ip_adapter
+from . import sockets
+
+NO_ROUTER = "none"
+
+
+class LoadUniPortrait(io.ComfyNode):
+    """Read face-ID weights, router and face backbone from the model folder `uniportrait`."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        files = folder_paths.get_filename_list(WEIGHTS)
+        return io.Schema(
+            node_id="LoadUniPortrait",
+            display_name="Load UniPortrait",
+            category=sockets.CATEGORY,
+            description="Loads the UniPortrait weights (Stable Diffusion 1.5) from models/uniportrait.",
+            inputs=[
+                io.Combo.Input(
+                    "faceid",
+                    options=files,
+                    default=_first(files, "faceid"),
+                    tooltip="Face-ID weights (uniportrait-faceid_sd15): turn a face into tokens and the tokens into "
+                    "attention, with the LoRA for one person. .bin or .safetensors.",
+                ),
+                io.Combo.Input(
+                    "router",
+                    options=[NO_ROUTER, *files],
+                    default=_first(files, "router") or NO_ROUTER,
+                    tooltip="Router weights (uniportrait-router_sd15): decide which person each spot of the picture "
+                    "belongs to, with the LoRA for several people. Needed for two people or more; none saves memory.",
+                ),
+                io.Combo.Input(
+                    "face_backbone",
+                    options=files,
+                    default=_first(files, "backbone"),
+                    tooltip="Face recognition network (glint360k_curricular_face_r101_backbone): sees who it is.",
+                ),
+            ],
+            outputs=[
+                sockets.UniPortrait.Output(
+                    display_name="uniportrait",
+                    tooltip="The loaded weights, for Encode Face ID, Apply ID Router and Face Similarity. Kept in "
+                    "system memory; the host moves what is needed to the GPU.",
+                )
+            ],
+            **sockets.aliases("uniportrait loader", "face id", "identity"),
+        )
+
+    @classmethod
+    def execute(cls, faceid: str, router: str, face_backbone: str) -> io.NodeOutput:
+        router_path = None if router == NO_ROUTER else model_file(WEIGHTS, router, "router")
+        backbone_path = model_file(WEIGHTS, face_backbone, "face_backbone")
+        return io.NodeOutput(load_weights(model_file(WEIGHTS, faceid, "faceid"), router_path, backbone_path))
+
+
+class UniPortraitLoadIPAdapter(io.ComfyNode):
+    """Read the plain IP-Adapter from the model folder `ipadapter`."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        files = folder_paths.get_filename_list(IP_ADAPTER)
+        return io.Schema(
+            node_id="UniPortraitLoadIPAdapter",
+            display_name="Load IP-Adapter",
+            category=sockets.CATEGORY,
+            description="Loads the plain IP-Adapter for Stable Diffusion 1.5 from models/ipadapter, for Style "
+            "Reference.",
+            inputs=[
+                io.Combo.Input(
+                    "ip_adapter",
+                    options=files,
+                    default=next((name for name in files if "ip-adapter_sd15." in name), None),
+                    tooltip="ip-adapter_sd15 (4 tokens), .safetensors or .bin; the Plus, FaceID, full-face and SDXL "
+                    "files do not fit.",
+                )
+            ],
+            outputs=[sockets.IPAdapter.Output(display_name="ip_adapter", tooltip="For Style Reference.")],
+            **sockets.aliases("uniportrait", "ip adapter", "ipadapter loader"),
+        )
+
+    @classmethod
+    def execute(cls, ip_adapter: str) -> io.NodeOutput:
+        return io.NodeOutput(load_ip_adapter(model_file(IP_ADAPTER, ip_adapter, "ip_adapter")))
+
+
+class UniPortraitFaceDetector(io.ComfyNode):
+    """Load a face detector."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        names, files = sorted(packs()), folder_paths.get_filename_list(FACE_DETECTION)
+        only_yunet = bool(files) and not names
+        return io.Schema(
+            node_id="UniPortraitFaceDetector",
+            display_name="Face Detector",
+            category=sockets.CATEGORY,
+            description="Loads a face detector, so that Encode Face ID takes any photo with a face in it.",
+            inputs=[
+                io.Combo.Input(
+                    "backend",
+                    options=[INSIGHT, YUNET],
+                    default=YUNET if only_yunet else INSIGHT,
+                    tooltip="The library that detects. insightface: the published detector; its pretrained packs are "
+                    "for non-commercial research only. yunet: OpenCV's YuNet, whose model is under the MIT licence.",
+                ),
+                io.Combo.Input(
+                    "model",
+                    options=[*names, *files] or [DEFAULT_PACK, DEFAULT_YUNET],
+                    default=DEFAULT_PACK if DEFAULT_PACK in names or not names + files else (names + files)[0],
+                    tooltip="For insightface a pack, which is a folder in models/insightface/models such as buffalo_l "
+                    "(non-commercial research only); only its detection model is used. For yunet a file in "
+                    "models/face_detection such as face_detection_yunet_2023mar.onnx (MIT licence).",
+                ),
+                io.Combo.Input(
+                    "provider",
+                    options=_providers(),
+                    default=AUTO,
+                    tooltip="For insightface, where onnxruntime runs the detector: what is installed. auto takes the "
+                    f"fastest; one that does not work is replaced by {CPU}, with a line in the log. YuNet runs on "
+                    "the CPU.",
+                ),
+            ],
+            outputs=[
+                sockets.Detector.Output(display_name="detector", tooltip="For Encode Face ID and the other face nodes.")
+            ],
+            **sockets.aliases("insightface", "yunet", "uniportrait", "face analysis"),
+        )
+
+    @classmethod
+    def validate_inputs(cls, model: str, provider: str) -> bool | str:
+        """Keep the host from refusing values of another machine: `execute` says more of a model that is missing, and a
+        provider that is missing is replaced."""
+        named = isinstance(model, str) and isinstance(provider, str)
+        return named or f"model {model!r} and provider {provider!r} have to be names."
+
+    @classmethod
+    def execute(cls, backend: str, model: str, provider: str) -> io.NodeOutput:
+        return io.NodeOutput(load_detector(backend, model, provider))
+
+
+def _first(files: list[str], word: str) -> str | None:
+    """The file that a new node starts with; what a file is, is still told by its tensors."""
+    return next((name for name in files if word in name.lower()), None)
+
+
+def _providers() -> list[str]:
+    # While the host loads the pack nobody chooses yet, and importing onnxruntime would slow its start.
+    known = available_providers() if "UniPortraitFaceDetector" in NODE_DISPLAY_NAME_MAPPINGS else [CPU]
+    return [AUTO, *known]

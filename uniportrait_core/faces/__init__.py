@@ -1,0 +1,1 @@
+"""Faces in photos: finding them by two detectors, and aligning them."""

@@ -1,0 +1,199 @@
+"""Reading weight files: what a file is, is told by its tensors and never by its name."""
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..attention.adapter import IDLayer, LoRA, RouterLayer, id_layers, lora, router_layers
+from ..embedding.backbone import FaceBackbone
+from ..embedding.resampler import FaceIDResampler
+from ..errors import UniPortraitError
+from ..style.ip_adapter import IPAdapter, ip_adapter
+
+Tensors = dict[str, Tensor]
+
+FACE_ID = "UniPortrait face-ID weights"
+ROUTER = "UniPortrait router weights"
+BACKBONE = "an IR face recognition backbone"
+IP_ADAPTER = "a plain IP-Adapter for Stable Diffusion 1.5"
+
+PUBLISHED_FILES = {
+    FACE_ID: "uniportrait-faceid_sd15.bin",
+    ROUTER: "uniportrait-router_sd15.bin",
+    BACKBONE: "glint360k_curricular_face_r101_backbone.bin",
+    IP_ADAPTER: "ip-adapter_sd15.safetensors",
+}
+SD15_TEXT = 768  # width of the text
+OTHER_TEXTS = {1024: "Stable Diffusion 2", 2048: "SDXL"}
+
+TORCH_MAGIC = (b"PK\x03\x04", b"\x80")  # zip archive, and the pickle of older versions
+
+# A file is the first kind of which every marker occurs in some key.
+KINDS = (
+    (FACE_ID, ("faceid_proj.", "faceid_adapter.")),
+    (ROUTER, ("faceid_adapter.", "_router.")),
+    (BACKBONE, ("input_layer.0.weight", "body.0.res_layer.1.weight", "output_layer.3.weight")),
+    ("a saved face identity", ("id0.cond", "id0.uncond")),
+    ("an IP-Adapter FaceID", ("image_proj.", "ip_adapter.", "_lora.")),
+    ("an IP-Adapter Plus", ("image_proj.latents", "ip_adapter.")),
+    ("an IP-Adapter FaceID", ("image_proj.proj.0.", "image_proj.norm.", "ip_adapter.")),
+    ("a full-face IP-Adapter", ("image_proj.proj.0.", "ip_adapter.")),
+    (IP_ADAPTER, ("image_proj.proj.weight", "image_proj.norm.weight", "ip_adapter.")),
+    ("another IP-Adapter", ("image_proj.", "ip_adapter.")),
+    ("a LoRA", ("lora_up.",)),
+    ("a LoRA", ("lora_B.",)),
+    ("a LoRA", ("lora.up.",)),
+    ("a diffusion transformer", ("double_blocks.",)),
+    ("a Stable Diffusion checkpoint", ("model.diffusion_model.",)),
+    ("a ControlNet", ("zero_convs.",)),
+    ("a ControlNet", ("controlnet_cond_embedding.",)),
+    ("a CLIP vision model", ("vision_model.encoder.",)),
+    ("a CLIP text encoder", ("text_model.encoder.",)),
+    ("a diffusion model without text encoder and VAE", ("input_blocks.",)),
+    ("a diffusion model without text encoder and VAE", ("down_blocks.", "time_embedding.")),
+    ("a VAE", ("decoder.conv_in.",)),
+)
+
+
+@dataclass(frozen=True)
+class FaceIDWeights:
+    """The published `uniportrait-faceid_sd15.bin`: resampler, ID keys and values, single-ID LoRA."""
+
+    resampler: FaceIDResampler
+    layers: tuple[IDLayer, ...]
+    lora: LoRA
+
+
+@dataclass(frozen=True)
+class RouterWeights:
+    """The published `uniportrait-router_sd15.bin`: routers and multi-ID LoRA; its other tensors are ignored."""
+
+    layers: tuple[RouterLayer, ...]
+    lora: LoRA
+
+
+def load_faceid(path: Path) -> FaceIDWeights:
+    """Read face-ID weights, `.bin` or safetensors. Raises UniPortraitError for anything else."""
+    tensors = _read_kind(path, FACE_ID)
+    adapter = _below(tensors, "faceid_adapter.")
+    with _naming(path, FACE_ID):
+        return FaceIDWeights(
+            FaceIDResampler.from_tensors(_below(tensors, "faceid_proj.")), id_layers(adapter), lora(adapter)
+        )
+
+
+def load_router(path: Path) -> RouterWeights:
+    """Read router weights, `.bin` or safetensors. Raises UniPortraitError for anything else."""
+    adapter = _below(_read_kind(path, ROUTER), "faceid_adapter.")
+    with _naming(path, ROUTER):
+        return RouterWeights(router_layers(adapter), lora(adapter))
+
+
+def load_backbone(path: Path) -> FaceBackbone:
+    """Read the face recognition backbone, `.bin` or safetensors. Raises UniPortraitError for anything else."""
+    tensors = _read_kind(path, BACKBONE)
+    with _naming(path, BACKBONE):
+        return FaceBackbone.from_tensors(tensors)
+
+
+def load_ip_adapter(path: Path) -> IPAdapter:
+    """Read the plain IP-Adapter, `.bin` or safetensors. Raises UniPortraitError for anything else, named."""
+    tensors = _read_kind(path, IP_ADAPTER)
+    with _naming(path, IP_ADAPTER):
+        adapter = ip_adapter(tensors)
+        dim = adapter.layers[0].to_k.shape[1]
+    if dim != SD15_TEXT:
+        raise _another_kind(path, f"is an IP-Adapter for {OTHER_TEXTS.get(dim, f'text {dim} wide')}", IP_ADAPTER)
+    return adapter
+
+
+def describe(tensors: Tensors) -> str:
+    """What a file with these tensors is, as far as can be told, in words for an error message."""
+    for kind, markers in KINDS:
+        if all(any(marker in key for key in tensors) for marker in markers):
+            return kind
+    if not tensors:
+        return "a file without tensors"
+    return f"a file of {len(tensors)} tensors that is not recognised (the first is {next(iter(tensors))!r})"
+
+
+def read_tensors(path: Path, kind: str) -> Tensors:
+    """Read a safetensors file or a PyTorch pickle of plain tensors, nested dictionaries flattened with dots.
+
+    The format is told by the first bytes. No code inside a pickle is ever run.
+
+    Args:
+        path: the file.
+        kind: what belongs in its place, for the error; one of `PUBLISHED_FILES`.
+
+    Raises:
+        UniPortraitError: the file is missing, empty, damaged, of another format or holds more than tensors.
+    """
+    download = f"Download {PUBLISHED_FILES[kind]}"
+    try:
+        with open(path, "rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise _unfit(path, f"cannot be read ({error.strerror})", kind, f"{download} if it is not there.") from error
+    if not head:
+        raise _unfit(path, "is empty (0 bytes)", kind, f"{download} again.")
+    is_safetensors = head[8:] == b"{"
+    if not is_safetensors and not head.startswith(TORCH_MAGIC):
+        found = f"is neither a safetensors file nor a PyTorch file (it begins with {head!r})"
+        raise _unfit(path, found, kind, f"{download} again.")
+    try:
+        content = load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = "holds Python code or objects instead of plain tensors, or is damaged; nothing of it was run"
+        raise _unfit(path, found, kind, f"{download} from a source that you trust.") from error
+    except Exception as error:  # damaged files make the readers raise nearly anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise _unfit(path, f"is damaged or was cut off ({reason})", kind, f"{download} again.") from error
+    return dict(_flatten(content))
+
+
+def _flatten(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(content, Tensor):
+        yield prefix, content
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def _read_kind(path: Path, kind: str) -> Tensors:
+    tensors = read_tensors(path, kind)
+    found = describe(tensors)
+    if found != kind:
+        raise _another_kind(path, f"is {found}", kind)
+    return tensors
+
+
+def _another_kind(path: Path, found: str, kind: str) -> UniPortraitError:
+    node = "Load IP-Adapter" if kind == IP_ADAPTER else "Load UniPortrait"
+    return _unfit(path, found, kind, f"Choose {PUBLISHED_FILES[kind]}, or a file of its kind, on {node}.")
+
+
+def _unfit(path: Path, found: str, kind: str, advice: str) -> UniPortraitError:
+    return UniPortraitError(f"{path.name} {found}; needed here: {kind}. {advice}")
+
+
+def _below(tensors: Tensors, prefix: str) -> Tensors:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+@contextmanager
+def _naming(path: Path, kind: str) -> Iterator[None]:
+    """Turn a missing or misshapen tensor into an error that names the file."""
+    try:
+        yield
+    except (KeyError, RuntimeError, ValueError, IndexError) as error:
+        detail = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[-1].strip()
+        raise UniPortraitError(
+            f"{path.name} looks like {kind} but is not complete: {detail}. Download {PUBLISHED_FILES[kind]} again."
+        ) from error

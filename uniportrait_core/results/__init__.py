@@ -1,0 +1,1 @@
+"""How a picture turned out: likeness and routing, in numbers, words and drawings."""

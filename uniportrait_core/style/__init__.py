@@ -1,0 +1,1 @@
+"""A style picture: its inversion, and how other pictures see it."""

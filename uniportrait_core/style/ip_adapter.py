@@ -1,0 +1,56 @@
+"""The plain IP-Adapter (arXiv 2308.06721): a picture as four tokens, seen by attention of its own beside the text's."""
+
+import re
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..attention.adapter import IDLayer
+
+
+@dataclass(frozen=True)
+class IPAdapter:
+    """The published `ip-adapter_sd15`.
+
+    Attributes:
+        project: linear layer from an image embedding to all tokens, weight (tokens · dim, embedding) and bias.
+        norm: of each token, weight and bias (dim,).
+        layers: keys and values of the cross-attention layers, in the order of the UniPortrait weights.
+    """
+
+    project: tuple[Tensor, Tensor]
+    norm: tuple[Tensor, Tensor]
+    layers: tuple[IDLayer, ...]
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of the image embedding that it was trained with (1024: CLIP ViT-H/14)."""
+        return self.project[0].shape[1]
+
+    @property
+    def dim(self) -> int:
+        """Width of the tokens (768: Stable Diffusion 1.5, 2048: SDXL)."""
+        return len(self.norm[0])
+
+    def tokens(self, embedding: Tensor) -> Tensor:
+        """Tokens of pictures (`ImageProjModel` of the published code), float32.
+
+        Args:
+            embedding: CLIP's projected image embeddings, (pictures, embedding); zeros for the unconditional tokens.
+
+        Returns:
+            (pictures, tokens, dim).
+        """
+        tokens = F.linear(embedding.float(), *self.project).unflatten(-1, (-1, self.dim))
+        return F.layer_norm(tokens, (self.dim,), *self.norm)
+
+
+def ip_adapter(tensors: dict[str, Tensor]) -> IPAdapter:
+    """The adapter of a file's tensors, float32. Raises KeyError where one is missing."""
+    numbers = sorted({int(match[1]) for key in tensors if (match := re.match(r"ip_adapter\.(\d+)\.", key))})
+    layers = tuple(IDLayer(*(tensors[f"ip_adapter.{i}.to_{name}_ip.weight"].float() for name in "kv")) for i in numbers)
+    project, norm = (
+        tuple(tensors[f"image_proj.{part}.{leaf}"].float() for leaf in ("weight", "bias")) for part in ("proj", "norm")
+    )
+    return IPAdapter(project, norm, layers)
