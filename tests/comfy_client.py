@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from PIL import Image
 
 # Without this, an HTTP proxy set for the internet would also be asked for 127.0.0.1.
@@ -204,6 +203,8 @@ class ComfyClient:
             raise ServerError(f"The server's websocket did not answer.\n{self.log(40)}")
 
     async def _receive(self) -> None:
+        import aiohttp  # comes with ComfyUI; what is to do without a server does without
+
         # A connection that breaks is reported by the None below, to whoever follows a prompt.
         with contextlib.suppress(aiohttp.ClientError):
             async with aiohttp.ClientSession() as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,19 +43,24 @@ class Row:
         return round(LINE * (TITLE_SIZE + TEXT_SIZE * (len(self.lines) + 1))) + 2 * GAP + HEIGHT
 
 
-def contact_sheet(rows: Sequence[Row], note: str = "") -> Image.Image:
+def contact_sheet(rows: Sequence[Row], notes: Sequence[str] = ()) -> Image.Image:
     """Lay out rows of photos, crops and results, one workflow below the other.
 
     Args:
         rows: from top to bottom.
-        note: a remark at the foot.
+        notes: remarks at the foot, a line each.
     """
-    widths = [max(_width(row.pictures[column]) for row in rows) for column in range(len(COLUMNS))]
+    # A workflow that was stopped may have nothing in a column, but the column's name takes its place all the same.
+    widths = [
+        max(_text_width(name), *(_width(row.pictures[column]) for row in rows)) for column, name in enumerate(COLUMNS)
+    ]
     lefts = [MARGIN + sum(widths[:column]) + column * ARROW for column in range(len(COLUMNS))]
     head = round(LINE * TEXT_SIZE) + GAP
-    foot = head if note else 0
+    foot = round(LINE * TEXT_SIZE * len(notes)) + GAP if notes else 0
     height = MARGIN + head + sum(row.height + MARGIN for row in rows) + foot
-    sheet = Image.new("RGB", (lefts[-1] + widths[-1] + MARGIN, height), BACKGROUND)
+    lines = [*notes, *(line for row in rows for line in row.lines)]
+    right = max([lefts[-1] + widths[-1], *(MARGIN + _text_width(line) for line in lines)])
+    sheet = Image.new("RGB", (right + MARGIN, height), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     for left, name in zip(lefts, COLUMNS, strict=True):
         draw.text((left, MARGIN), name, FAINT, _font(TEXT_SIZE))
@@ -62,7 +68,8 @@ def contact_sheet(rows: Sequence[Row], note: str = "") -> Image.Image:
     for row in rows:
         _draw_row(sheet, row, lefts, top)
         top += row.height + MARGIN
-    draw.text((MARGIN, top - GAP), note, FAINT, _font(TEXT_SIZE))
+    for number, note in enumerate(notes):
+        draw.text((MARGIN, top - GAP + round(LINE * TEXT_SIZE * number)), note, FAINT, _font(TEXT_SIZE))
     return sheet
 
 
@@ -76,7 +83,7 @@ def _draw_row(sheet: Image.Image, row: Row, lefts: Sequence[int], top: int) -> N
         top += round(LINE * TEXT_SIZE)
     top += GAP
     for left, pictures in zip(lefts, row.pictures, strict=True):
-        if left != lefts[0]:
+        if pictures and left != lefts[0]:
             _draw_arrow(draw, left - ARROW // 2, top + HEIGHT // 2)
         for caption, picture in pictures:
             fitted = _fit(picture)
@@ -98,6 +105,10 @@ def _fit(picture: Image.Image) -> Image.Image:
 
 def _width(pictures: Sequence[tuple[str, Image.Image]]) -> int:
     return sum(_fit(picture).width for _, picture in pictures) + GAP * (len(pictures) - 1)
+
+
+def _text_width(line: str) -> int:
+    return math.ceil(_font(TEXT_SIZE).getlength(line))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
