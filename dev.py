@@ -13,6 +13,7 @@ its own here, yours is not touched.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
+MOST_WORKERS = 4  # processes of pytest, each with a ComfyUI of its own in memory: up to 5 GB
 sys.path.insert(0, str(ROOT / "tests"))
 
 import provision  # noqa: E402
@@ -28,6 +30,7 @@ from provision import HOSTS, DevError  # noqa: E402
 
 def test(options: argparse.Namespace, pytest_arguments: Sequence[str]) -> int:
     """Run all checks, whatever the outcome of each, and end with a table of them."""
+    started = time.monotonic()
     results: dict[str, str] = {}
     with provision.alone_in_cache() as cache:
         hosts = provision.get_hosts(cache)
@@ -39,21 +42,34 @@ def test(options: argparse.Namespace, pytest_arguments: Sequence[str]) -> int:
             print(problem)
             standins, results["stand-in weights"] = None, "FAILED"
 
-    pytest = (python, "-m", "pytest", *pytest_arguments)
+    pytest, threads = pytest_command(python, options, pytest_arguments)
     # Arguments such as `-k name` may leave one of the steps without tests; otherwise that is a failure.
     nothing_selected = 5 if pytest_arguments else 0
     results["ruff"] = check((python, "-m", "ruff", "check", "."))
-    results["tests/core"] = check((*pytest, "tests/core"), None, nothing_selected)
+    results["tests/core"] = check((*pytest, "tests/core"), threads, nothing_selected)
     browser = {"UNIPORTRAIT_REQUIRE_BROWSER": "1"} if options.require_browser else {}
-    for name in wanted_hosts(options.host, hosts):
+    heart = ("-m", "heart") if options.quick else ()
+    for name in wanted_hosts("newest" if options.quick else options.host, hosts):
         step = f"tests/host, ComfyUI: {name}"
         if name in hosts and standins:
             # Each in a process of its own: a process can import only one ComfyUI.
-            environment = {"COMFYUI_PATH": str(hosts[name]), "UNIPORTRAIT_STANDINS": str(standins), **browser}
-            results[step] = check((*pytest, "tests/host"), environment, nothing_selected)
+            folders = {"COMFYUI_PATH": str(hosts[name]), "UNIPORTRAIT_STANDINS": str(standins)}
+            results[step] = check((*pytest, *heart, "tests/host"), {**folders, **browser, **threads}, nothing_selected)
         else:
             results[step] = "FAILED, not run" if options.require_host else "NOT RUN"
-    return summary(results)
+    return summary(results, time.monotonic() - started)
+
+
+def pytest_command(
+    python: Path, options: argparse.Namespace, arguments: Sequence[str]
+) -> tuple[Sequence[str | Path], Mapping[str, str]]:
+    """How to call pytest, and what it needs in its environment: the processors are shared out among its processes."""
+    processors = os.cpu_count() or 1
+    workers = options.workers or min(processors, MOST_WORKERS)
+    # Fixtures are of a file; files begin in the order in which they are collected.
+    command = [python, "-m", "pytest", "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
+    command += ["--durations", str(options.slowest)] if options.slowest else []
+    return (*command, *arguments), {"OMP_NUM_THREADS": str(max(processors // workers, 1))}
 
 
 def wanted_hosts(choice: str, hosts: Mapping[str, Path]) -> Sequence[str]:
@@ -75,11 +91,12 @@ def check(
     return f"{result}, {time.monotonic() - started:.0f} s"
 
 
-def summary(results: Mapping[str, str]) -> int:
+def summary(results: Mapping[str, str], seconds: float) -> int:
     """Print the table, and return the exit code that follows from it."""
     print("\n=== Summary")
     for step, result in results.items():
         print(f"{step:30} {result}")
+    print(f"{'in all':30} {seconds:.0f} s")
     if any("not run" in result.lower() for result in results.values()):
         print("\nATTENTION: tests in ComfyUI were not run; the reason is at the top of this output.")
         print("Where ComfyUI could not be had, COMFYUI_PATH=/path/to/ComfyUI runs them in one that you have.")
@@ -121,6 +138,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="test | demo | bench")
     command = commands.add_parser("test", help="run all checks", epilog="Arguments after -- go to pytest.")
     command.set_defaults(run=test)
+    command.add_argument("--quick", action="store_true", help="lint, core, and the heart of the host's tests")
+    command.add_argument("--slowest", type=int, metavar="N", help="show the N slowest tests of each step")
+    command.add_argument("--workers", type=int, metavar="N", help="processes to share the tests out among")
     command.add_argument("--host", choices=("both", *HOSTS), default="both", help="which ComfyUI to test in")
     command.add_argument("--require-host", action="store_true", help="fail when no ComfyUI can be had")
     command.add_argument("--require-browser", action="store_true", help="fail when there is no Chromium to test in")

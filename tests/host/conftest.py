@@ -21,6 +21,14 @@ if HOST:
 else:
     collect_ignore_glob = ["test_*.py"]
 
+# They take longest; begun last, they would keep one process busy while the others have nothing left to do.
+LONG = ("test_workflows.py", "test_endurance.py", "test_faces.py", "test_style.py", "test_clean_environment.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the long files begin first."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
 
 @pytest.fixture(scope="session")
 def base() -> Path:
@@ -52,7 +60,7 @@ def small_weights(pack, base) -> None:
 
 @pytest.fixture(scope="session")
 def uniportrait(small_weights):
-    """The small UniPortrait weights, loaded by the node."""
+    """UniPortrait weights for the narrow UNet, loaded by the node."""
     import small
 
     return small.load_uniportrait()
@@ -67,6 +75,14 @@ def unet(pack):
 
 
 @pytest.fixture(scope="session")
+def known_unet(pack):
+    """The UNet of the known answers, unpatched."""
+    import small
+
+    return small.unet(small.KNOWN_WIDTH)
+
+
+@pytest.fixture(scope="session")
 def controlled(pack):
     """Prompts with a narrow ControlNet on both."""
     import comfy.controlnet
@@ -77,9 +93,10 @@ def controlled(pack):
     from graph import pair
     from standins import host_shapes
 
-    table = host_shapes.controlnet((1, 1, 1, 1))
+    table = small.as_wide(host_shapes.controlnet((1, 1, 1, 1)), small.WIDTH)
     weights = {f"control_model.{key}": recipe.weight("controlnet", key, shape) for key, shape in table.items()}
-    net = comfy.controlnet.load_controlnet_state_dict(weights, model_options={"dtype": torch.float32})
+    with small.narrow_models_known():
+        net = comfy.controlnet.load_controlnet_state_dict(weights, model_options={"dtype": torch.float32})
     settings = {"strength": 0.8, "start_percent": 0.0, "end_percent": 1.0}
     image = recipe.noise("hint", (1, 128, 64, 3)).sigmoid()
     return pair("ControlNetApplyAdvanced", **small.prompts(), control_net=net, image=image, **settings)

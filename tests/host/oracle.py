@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-import comfy.sd
 import nodes
 import torch
 import torch.nn.functional as F
@@ -110,7 +109,7 @@ def inpainting_unet(unet: ModelPatcher, further: Tensor) -> ModelPatcher:
     """The narrow UNet with nine input channels, of which the first four are the latent."""
     tensors = {key: tensor.clone() for key, tensor in unet.model.diffusion_model.state_dict().items()}
     tensors["input_blocks.0.0.weight"] = torch.cat([tensors["input_blocks.0.0.weight"], further], dim=1)
-    return comfy.sd.load_diffusion_model_state_dict(tensors, model_options={"dtype": torch.float32})
+    return small.load_unet(tensors)
 
 
 def in_context_windows(model):

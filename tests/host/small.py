@@ -1,6 +1,10 @@
-"""The small models of the known answers, in the host."""
+"""The small models of the known answers, in the host, and narrower ones of the same layout, for all other tests.
 
-from collections.abc import Callable
+A UNet as wide as the known answers' spends nearly all of a test's time in products that the test is not about.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import comfy.clip_vision
@@ -8,11 +12,13 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.sampler_helpers
 import comfy.sd
+import comfy.supported_models
 import comfy.utils
 import torch
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
+from comfy.supported_models import SD15
 from torch import Tensor
 
 import recipe
@@ -20,28 +26,39 @@ from graph import run_node
 
 APPLY = {"id_scale": 0.7, "lora_scale": 1.0, "start_percent": 0.0, "end_percent": 1.0}
 SAMPLER = {"seed": 7, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+KNOWN_WIDTH, WIDTH = 320, 96  # of the UNet: the known answers', and that of other tests
 FACEID, ROUTER, BACKBONE = "small-faceid.safetensors", "small-router.bin", "small-backbone.bin"
+NARROW_FACEID, NARROW_ROUTER = "narrow-faceid.safetensors", "narrow-router.bin"
 
 
 def write_weights(folder: Path) -> None:
-    """Write the small UniPortrait weights: one file in safetensors, two as pickles, as users have them."""
+    """Write the UniPortrait weights: one kind of file in safetensors, two as pickles, as users have them."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    encode, adapter = recipe.shapes("encode_small"), recipe.shapes("faceid_small")["faceid_adapter"]
-    faceid = {
-        "faceid_proj": recipe.weights("golden.faceid_proj_small", encode["faceid_proj"]),
-        "faceid_adapter": recipe.weights("golden.faceid_adapter", adapter),
-    }
-    save_file({f"{part}.{k}": v for part, tensors in faceid.items() for k, v in tensors.items()}, folder / FACEID)
-    router = recipe.weights("golden.router_adapter", recipe.shapes("router_small")["faceid_adapter"])
-    torch.save({"faceid_adapter": router}, folder / ROUTER)
+    encode = recipe.shapes("encode_small")
+    for width, faceid, router in ((KNOWN_WIDTH, FACEID, ROUTER), (WIDTH, NARROW_FACEID, NARROW_ROUTER)):
+        one, several = (
+            as_wide(recipe.shapes(name)["faceid_adapter"], width) for name in ("faceid_small", "router_small")
+        )
+        parts = {
+            "faceid_proj": recipe.weights("golden.faceid_proj_small", encode["faceid_proj"]),
+            "faceid_adapter": recipe.weights("golden.faceid_adapter", one),
+        }
+        save_file({f"{part}.{k}": v for part, tensors in parts.items() for k, v in tensors.items()}, folder / faceid)
+        torch.save({"faceid_adapter": recipe.weights("golden.router_adapter", several)}, folder / router)
     torch.save(recipe.weights("golden.face18", encode["face_backbone"]), folder / BACKBONE)
 
 
-def load_uniportrait(router: str = ROUTER) -> object:
-    """The small weights, through the node."""
-    return run_node("LoadUniPortrait", faceid=FACEID, router=router, face_backbone=BACKBONE)
+def as_wide(shapes: dict[str, list[int]], width: int) -> dict[str, list[int]]:
+    """The shapes of something for the known answers' UNet, for one of another width."""
+    sizes = {KNOWN_WIDTH * times: width * times for times in (1, 2, 4, 8)}
+    return {key: [sizes.get(size, size) for size in shape] for key, shape in shapes.items()}
+
+
+def load_uniportrait(faceid: str = NARROW_FACEID, router: str = NARROW_ROUTER) -> object:
+    """Weights for the narrow UNet, or others, through the node."""
+    return run_node("LoadUniPortrait", faceid=faceid, router=router, face_backbone=BACKBONE)
 
 
 def people(core: Callable, count: int, shared_uncond: bool = True, tag: str = "") -> tuple:
@@ -88,9 +105,9 @@ def clip_vision(config: dict, load: bool = True) -> comfy.clip_vision.ClipVision
     return clip
 
 
-def unet() -> ModelPatcher:
-    """The narrow UNet in float32, through the host's loader."""
-    diffusers = recipe.weights("golden.unet", recipe.shapes("unet_small"))
+def unet(width: int = WIDTH) -> ModelPatcher:
+    """The UNet in float32, through the host's loader."""
+    diffusers = recipe.weights("golden.unet", as_wide(recipe.shapes("unet_small"), width))
     config = {
         "num_res_blocks": [2, 2, 2, 2],
         "channel_mult": [1, 1, 1, 1],
@@ -99,8 +116,27 @@ def unet() -> ModelPatcher:
         "transformer_depth_middle": 1,
     }
     names = comfy.utils.unet_to_diffusers(config)
-    tensors = {names[key]: value for key, value in diffusers.items()}
-    return comfy.sd.load_diffusion_model_state_dict(tensors, model_options={"dtype": torch.float32})
+    return load_unet({names[key]: value for key, value in diffusers.items()})
+
+
+def load_unet(tensors: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> ModelPatcher:
+    """A UNet of either width, through the host's loader."""
+    with narrow_models_known():
+        return comfy.sd.load_diffusion_model_state_dict(dict(tensors), model_options={"dtype": dtype})
+
+
+@contextmanager
+def narrow_models_known() -> Iterator[None]:
+    """While it lasts, the host takes a narrow UNet for Stable Diffusion 1.5's too, which it knows by its width."""
+
+    class Narrow(SD15):
+        unet_config = {**SD15.unet_config, "model_channels": WIDTH}
+
+    comfy.supported_models.models.append(Narrow)
+    try:
+        yield
+    finally:
+        comfy.supported_models.models.remove(Narrow)
 
 
 def call_unet(

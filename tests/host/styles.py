@@ -45,7 +45,7 @@ def write_ip_adapter(folder: Path, name: str = IP_ADAPTER, tokens: int = 4, embe
         "image_proj.norm.weight": (768,),
         "image_proj.norm.bias": (768,),
     }
-    shapes |= {f"ip_adapter.{i}.to_{half}_ip.weight": (320, 768) for i in range(1, 32, 2) for half in "kv"}
+    shapes |= {f"ip_adapter.{i}.to_{half}_ip.weight": (small.WIDTH, 768) for i in range(1, 32, 2) for half in "kv"}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(recipe.weights("style.ip_adapter", shapes), folder / name)
 

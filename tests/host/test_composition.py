@@ -38,7 +38,7 @@ def hypernetwork(base):
 
     path = base / "models" / "hypernetworks" / "narrow.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    widths = {width: tuple(network(f"{half}{width}", width) for half in "kv") for width in (320, 768)}
+    widths = {width: tuple(network(f"{half}{width}", width) for half in "kv") for width in (small.WIDTH, 768)}
     torch.save({**widths, "activation_func": "relu"}, path)
 
 
@@ -49,7 +49,7 @@ def by(hypernetwork, unet, monkeypatch):
     def patch(node, model):
         with monkeypatch.context() as patched:
             # FreeU tells the decoder's stages by their width, 2 or 4 times the first; here all are equally wide.
-            patched.setitem(unet.model.model_config.unet_config, "model_channels", 160)
+            patched.setitem(unet.model.model_config.unet_config, "model_channels", small.WIDTH // 2)
             return run_node(node, model=model, **PATCHES[node])
 
     return patch

@@ -139,8 +139,8 @@ def test_prompts_in_turn(unet, uniportrait, core):
 def lora_file(base):
     """A user's LoRA on what people use too: the queries of cross-attention."""
     name = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_q"
-    lora = {f"{name}.lora_up.weight": recipe.noise("hook.up", (320, 4))}
-    lora[f"{name}.lora_down.weight"] = 0.1 * recipe.noise("hook.down", (4, 320))
+    lora = {f"{name}.lora_up.weight": recipe.noise("hook.up", (small.WIDTH, 4))}
+    lora[f"{name}.lora_down.weight"] = 0.1 * recipe.noise("hook.down", (4, small.WIDTH))
     (base / "models" / "loras").mkdir(parents=True, exist_ok=True)
     save_file(lora, base / "models" / "loras" / "hook.safetensors")
     return "hook.safetensors"

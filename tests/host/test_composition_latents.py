@@ -40,14 +40,14 @@ def clean_unet(unet):
 
 
 def test_an_inpainting_model_that_ignores_its_further_channels(clean_unet, uniportrait, two):
-    blind = inpainting_unet(clean_unet, torch.zeros(320, 5, 3, 3))
+    blind = inpainting_unet(clean_unet, torch.zeros(small.WIDTH, 5, 3, 3))
     wanted = ksample(apply(clean_unet, uniportrait, two))
     found = ksample(apply(blind, uniportrait, two), **inpainting_prompts())
     assert recipe.relative_error(found, wanted) <= 1e-6
 
 
 def test_an_inpainting_model(clean_unet, uniportrait, two):
-    model = inpainting_unet(clean_unet, recipe.weight("inpainting", "further.weight", (320, 5, 3, 3)))
+    model = inpainting_unet(clean_unet, recipe.weight("inpainting", "further.weight", (small.WIDTH, 5, 3, 3)))
     found, wanted = both_ways(model, uniportrait, two, **inpainting_prompts())
     assert recipe.relative_error(found, wanted) <= SAME
     assert differ(found, ksample(apply(model, uniportrait, two)))

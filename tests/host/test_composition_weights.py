@@ -35,7 +35,7 @@ def other_unet(other_weights):
 
 
 def load(weights, dtype=torch.float32):
-    return comfy.sd.load_diffusion_model_state_dict(dict(weights), model_options={"dtype": dtype})
+    return small.load_unet(weights, dtype)
 
 
 def merged_weights(model):
@@ -69,8 +69,8 @@ USER_NAME = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_
 
 
 def user_lora(model):
-    lora = {f"{USER_NAME}.lora_up.weight": recipe.noise("lora.up", (320, 4))}
-    lora[f"{USER_NAME}.lora_down.weight"] = recipe.noise("lora.down", (4, 320))
+    lora = {f"{USER_NAME}.lora_up.weight": recipe.noise("lora.up", (small.WIDTH, 4))}
+    lora[f"{USER_NAME}.lora_down.weight"] = recipe.noise("lora.down", (4, small.WIDTH))
     return comfy.sd.load_lora_for_models(model, None, lora, 0.5, 0.0)[0]
 
 
@@ -79,7 +79,7 @@ def test_user_loras_add_up_in_either_order(unet, uniportrait, core, base_weights
     face_id = small.people(core, people)
     first, last = apply(user_lora(unet), uniportrait, face_id), user_lora(apply(unet, uniportrait, face_id))
     ours = differences((uniportrait.router if people > 1 else uniportrait.faceid).lora)
-    users = 0.5 * recipe.noise("lora.up", (320, 4)) @ recipe.noise("lora.down", (4, 320))
+    users = 0.5 * recipe.noise("lora.up", (small.WIDTH, 4)) @ recipe.noise("lora.down", (4, small.WIDTH))
     for model in (first, last):
         found = merged_weights(model)
         wanted = {key: weight + ours.get(key, 0) for key, weight in base_weights.items()}

@@ -7,6 +7,8 @@ import recipe
 import small
 from graph import Graph, run_node
 
+pytestmark = pytest.mark.heart
+
 CASES = recipe.cases()
 
 
@@ -15,12 +17,12 @@ def load_uniportrait(graph, router=small.ROUTER):
 
 
 @pytest.mark.parametrize("name", ["base", "single", "multi2", "multi3", "masked"])
-def test_unet(small_weights, unet, base, core, name):
+def test_unet(small_weights, known_unet, base, core, name):
     case = CASES[f"unet.{name}"]
     people, rows = case["ids"], case["rows"]
     x = recipe.noise(f"{name}.x", (rows, 4, *case["latent"]))
     text = recipe.noise(f"{name}.text", (rows, 77, 768))
-    model = unet
+    model = known_unet
     if people:
         save_people(core, base / "models" / "uniportrait_faces" / f"{name}.safetensors", name, rows, people)
         graph = Graph()
@@ -31,7 +33,7 @@ def test_unet(small_weights, unet, base, core, name):
         graph.take(
             graph.add(
                 "IDRouterApply",
-                model=graph.give(unet),
+                model=graph.give(known_unet),
                 uniportrait=load_uniportrait(graph, small.ROUTER if people > 1 else "none"),
                 face_id=face_id,
                 id_scale=case["faceid_scale"],

@@ -34,6 +34,7 @@ def test_each_scale_works_alone(unet, uniportrait, one, scales):
     assert not torch.allclose(sample(apply(unet, uniportrait, one, **scales)), sample(unet), atol=1e-3)
 
 
+@pytest.mark.heart
 def test_models_from_one_checkpoint_do_not_touch_each_other(unet, uniportrait, one, two):
     plain = sample(unet)
     first, second = apply(unet, uniportrait, one), apply(unet, uniportrait, two, id_scale=1.2)

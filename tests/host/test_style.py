@@ -258,7 +258,10 @@ def test_the_reference_gets_neither_faces_nor_tokens(unet, uniportrait, two, sty
 
 def test_a_lora_of_the_user(unet, uniportrait, two, style, latent):
     """Before or behind; its weights count for the style picture's rows as for the others."""
-    lora = {"lora_up": recipe.noise("lora.up", (320, 4)), "lora_down": recipe.noise("lora.down", (4, 320))}
+    lora = {
+        "lora_up": recipe.noise("lora.up", (small.WIDTH, 4)),
+        "lora_down": recipe.noise("lora.down", (4, small.WIDTH)),
+    }
     name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k"
 
     def with_lora(model):
@@ -475,7 +478,9 @@ PATCHES = {
 @pytest.mark.parametrize("node", PATCHES)
 def test_patches_of_the_host(unet, uniportrait, two, style, latent, node, monkeypatch):
     """Before or behind, they do the same, and there is something to see of the style."""
-    monkeypatch.setitem(unet.model.model_config.unet_config, "model_channels", 160)  # FreeU tells stages by it
+    monkeypatch.setitem(
+        unet.model.model_config.unet_config, "model_channels", small.WIDTH // 2
+    )  # FreeU tells stages by it
     by = partial(run_node, node, **PATCHES[node])
 
     def people(model):

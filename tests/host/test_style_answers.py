@@ -9,9 +9,23 @@ import small
 from graph import run_node
 from oracle import ksample
 
+pytestmark = pytest.mark.heart
+
 EXACT = 1e-5
 CASES = recipe.cases()
 SCALE = 0.18215  # of Stable Diffusion 1.5's latents
+
+
+@pytest.fixture(scope="module")
+def unet(known_unet):
+    """That of the known answers, in place of the narrow one."""
+    return known_unet
+
+
+@pytest.fixture(scope="module")
+def uniportrait(small_weights):
+    """The weights that go with it."""
+    return small.load_uniportrait(small.FACEID, small.ROUTER)
 
 
 @pytest.fixture(scope="module")

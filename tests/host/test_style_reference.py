@@ -322,7 +322,7 @@ def test_a_latent_that_has_a_style_picture_already(unet, vae, referred):
 
 def test_inpainting_models(unet, vae, referred):
     """Their further channels would show the style picture the photo that is inpainted, and the wrong one to others."""
-    model = inpainting_unet(unet, torch.zeros(320, 5, 3, 3))
+    model = inpainting_unet(unet, torch.zeros(small.WIDTH, 5, 3, 3))
     with pytest.raises(GraphError, match="takes 9 channels, as inpainting models do.*Set Latent Noise Mask"):
         refer(model, vae=vae)
     with pytest.raises(GraphError, match="The model at Apply Style takes 9 channels"):
