@@ -35,14 +35,14 @@ class MultiIDConditioning(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **face_ids: FaceID) -> io.NodeOutput:
-        people = [face_ids.pop(name, ()) for name in SLOTS]
-        if face_ids:
+    def execute(cls, face_id_1: FaceID, **others: FaceID) -> io.NodeOutput:
+        people = [others.pop(name, ()) for name in SLOTS[1:]]
+        if others:
             raise UniPortraitError(
-                f"Combine Face IDs has {len(SLOTS)} inputs and was given {', '.join(face_ids)} as well. "
+                f"Combine Face IDs has {len(SLOTS)} inputs and was given {', '.join(others)} as well. "
                 "Connect its output to face_id_1 of a second Combine Face IDs for more people."
             )
-        return io.NodeOutput(sum(people, ()))
+        return io.NodeOutput(sum(people, face_id_1))
 
 
 class UniPortraitMixFaceID(io.ComfyNode):

@@ -6,9 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..host.people.photos import check_photos, no_face, to_image, to_pixels
-from ..uniportrait_core.embedding.face_features import CROP_SIZE
-from ..uniportrait_core.faces.alignment import align
+from ..host.people.photos import check_photos, crop_faces, no_face, to_image, to_pixels
 from ..uniportrait_core.faces.detection import ORDERS, Detector, face_mask, find_faces, order_faces
 from ..uniportrait_core.results.drawing import draw_faces
 from . import sockets
@@ -78,11 +76,11 @@ class UniPortraitDetectFaces(io.ComfyNode):
             numbers = range(len(crops), len(crops) + len(faces))
             labels = [f"{number}: {face.confidence:.2f}" for number, face in zip(numbers, faces, strict=True)]
             drawn.append(draw_faces(photo, faces, labels, numbers))
-            crops += [align(photo, face.landmarks, CROP_SIZE) for face in faces]
+            crops += [crop_faces(photo, [face]) for face in faces]
             masks += [face_mask(face, photo.shape[:2], mask_grow) for face in faces]
             progress.update(1)
         if not crops:
             raise no_face(f"any of {len(image)} photos", image.shape[1:], "Detect Faces")
         shown = to_image(drawn)
         masks = torch.from_numpy(np.stack(masks))
-        return io.NodeOutput(shown, to_image(crops), masks, ui=ui.PreviewImage(shown))
+        return io.NodeOutput(shown, torch.cat(crops), masks, ui=ui.PreviewImage(shown))

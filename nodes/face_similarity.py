@@ -1,6 +1,5 @@
 """UniPortraitFaceSimilarity: how much the faces of pictures look like the people who should be in them."""
 
-import comfy.model_management
 import comfy.utils
 from comfy_api.latest import io, ui
 from torch import Tensor
@@ -80,7 +79,6 @@ class UniPortraitFaceSimilarity(io.ComfyNode):
     ) -> io.NodeOutput:
         check_photos(image)
         people = embeddings_of(face_id, uniportrait)
-        comfy.model_management.load_models_gpu([uniportrait.backbone])
         drawn, results, progress = [], [], comfy.utils.ProgressBar(len(image))
         for picture in to_pixels(image):
             faces = find_faces(detector, picture, min_confidence)

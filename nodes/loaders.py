@@ -4,7 +4,7 @@ import folder_paths
 from comfy_api.latest import io
 from nodes import NODE_DISPLAY_NAME_MAPPINGS
 
-from ..host.models.detector_files import DEFAULT_PACK, DEFAULT_YUNET, INSIGHT, YUNET, load_detector, packs
+from ..host.models.detector_files import DEFAULT_PACK, DEFAULT_YUNET, INSIGHT, YUNET, insightface_packs, load_detector
 from ..host.models.folders import FACE_DETECTION, IP_ADAPTER, WEIGHTS, model_file
 from ..host.models.weights import load_weights
 from ..uniportrait_core.faces.insightface_detector import AUTO, CPU, available_providers
@@ -60,8 +60,9 @@ class LoadUniPortrait(io.ComfyNode):
     @classmethod
     def execute(cls, faceid: str, router: str, face_backbone: str) -> io.NodeOutput:
         router_path = None if router == NO_ROUTER else model_file(WEIGHTS, router, "router")
+        faceid_path = model_file(WEIGHTS, faceid, "faceid")
         backbone_path = model_file(WEIGHTS, face_backbone, "face_backbone")
-        return io.NodeOutput(load_weights(model_file(WEIGHTS, faceid, "faceid"), router_path, backbone_path))
+        return io.NodeOutput(load_weights(faceid_path, router_path, backbone_path))
 
 
 class UniPortraitLoadIPAdapter(io.ComfyNode):
@@ -99,7 +100,7 @@ class UniPortraitFaceDetector(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        names, files = sorted(packs()), folder_paths.get_filename_list(FACE_DETECTION)
+        names, files = sorted(insightface_packs()), folder_paths.get_filename_list(FACE_DETECTION)
         only_yunet = bool(files) and not names
         return io.Schema(
             node_id="UniPortraitFaceDetector",

@@ -11,32 +11,32 @@ CATEGORY = "UniPortrait"
 
 @io.comfytype(io_type="UNIPORTRAIT")
 class UniPortrait(io.ComfyTypeIO):
-    """Loaded weights: `nodes.weights.Weights`."""
+    """Loaded weights: `host.models.weights.Weights`."""
 
 
 @io.comfytype(io_type="UNIPORTRAIT_FACE_ID")
 class FaceID(io.ComfyTypeIO):
-    """People in order: `uniportrait_core.identity.FaceID`."""
+    """People in order: `uniportrait_core.embedding.identity.FaceID`."""
 
 
 @io.comfytype(io_type="UNIPORTRAIT_DETECTOR")
 class Detector(io.ComfyTypeIO):
-    """A face detector: `uniportrait_core.faces.Detector`."""
+    """A face detector: `uniportrait_core.faces.detection.Detector`."""
 
 
 @io.comfytype(io_type="UNIPORTRAIT_ROUTING")
 class Routing(io.ComfyTypeIO):
-    """A record of who had which spot while pictures were sampled: `uniportrait_core.routing_record.RoutingRecord`."""
+    """A record of who had which spot while pictures were sampled: `uniportrait_core.routing.record.RoutingRecord`."""
 
 
 @io.comfytype(io_type="UNIPORTRAIT_IP_ADAPTER")
 class IPAdapter(io.ComfyTypeIO):
-    """A plain IP-Adapter: `uniportrait_core.ip_adapter.IPAdapter`."""
+    """A plain IP-Adapter: `uniportrait_core.style.ip_adapter.IPAdapter`."""
 
 
 @io.comfytype(io_type="UNIPORTRAIT_STYLE")
 class Style(io.ComfyTypeIO):
-    """A style picture, ready to be sampled beside others: `nodes.style.Style`."""
+    """A style picture, ready to be sampled beside others: `host.style.picture.Style`."""
 
 
 def min_confidence(**settings: object) -> io.Float.Input:

@@ -18,13 +18,13 @@ def load_detector(backend: str, model: str, provider: str) -> InsightFaceDetecto
     return _yunet(model) if backend == YUNET else _insightface(model, provider)
 
 
-def packs() -> dict[str, Path]:
+def insightface_packs() -> dict[str, Path]:
     """The insightface packs that are there, by name."""
     return find_packs(_roots())
 
 
 def _insightface(model: str, provider: str) -> InsightFaceDetector:
-    source = packs().get(model)
+    source = insightface_packs().get(model)
     if source is None:
         roots = _roots()
         tried = ", ".join(str(place) for place in places(roots, model))

@@ -49,7 +49,7 @@ def encode_people(weights: Weights, clip: ClipVisionModel, people: Sequence[Tens
 
 
 def embed_faces(weights: Weights, picture: np.ndarray, faces: Sequence[Face]) -> Tensor:
-    """Embeddings of the faces, if any, of a picture, RGB, (height, width, 3), uint8; the backbone is loaded already.
+    """Embeddings of the faces, if any, of a picture, RGB, (height, width, 3), uint8, after `embeddings_of`.
 
     Returns:
         (faces, dim), each of length 1, on the CPU.
@@ -62,7 +62,10 @@ def embed_faces(weights: Weights, picture: np.ndarray, faces: Sequence[Face]) ->
 
 
 def embeddings_of(face_id: FaceID, weights: Weights) -> Tensor:
-    """Everybody's embedding, (people, dim). Raises UniPortraitError for somebody without, or from another backbone."""
+    """Everybody's embedding, (people, dim); the backbone is loaded, to embed faces that are compared with them.
+
+    Raises UniPortraitError for somebody without an embedding, or with one from another backbone.
+    """
     dim = weights.backbone.model.embedding_dim
     for number, person in enumerate(face_id, start=1):
         if person.embedding is None or person.embedding.shape != (dim,):
@@ -71,6 +74,7 @@ def embeddings_of(face_id: FaceID, weights: Weights) -> Tensor:
                 f"Person {number} of {len(face_id)} has {found}, needed is one of {dim} numbers. Encode the photos "
                 "again with the weights at Face Similarity."
             )
+    comfy.model_management.load_models_gpu([weights.backbone])
     return torch.stack([person.embedding for person in face_id])
 
 

@@ -1,4 +1,4 @@
-"""The host's pictures as photos, and the faces in them as the host's pictures."""
+"""The host's pictures as photos, the faces in them as the host's pictures, and its masks as regions."""
 
 import logging
 from collections.abc import Iterator, Sequence

@@ -1,1 +1,1 @@
-"""People in the host's UNet."""
+"""What is added to the host's UNet."""

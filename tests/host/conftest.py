@@ -44,7 +44,7 @@ def pack():
 
 @pytest.fixture(scope="session")
 def core(pack):
-    """`core("attention.id_attention")` is the module `uniportrait_core.attention` as the loaded pack has it."""
+    """`core("embedding.identity")` is the module `uniportrait_core.embedding.identity` as the loaded pack has it."""
     import importlib
 
     return lambda name: importlib.import_module(f"{pack.__name__}.uniportrait_core.{name}")

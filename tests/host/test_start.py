@@ -1,5 +1,6 @@
 """What the pack adds to the host's start, and what it tells the host."""
 
+import json
 import os
 import subprocess
 import sys
@@ -30,6 +31,8 @@ NODES = {
     "UniPortraitDropReference",
     "UniPortraitPromptList",
 }
+INPUTS = Path(__file__).with_name("node_inputs.json")
+FILES = {"faceid", "router", "face_backbone", "ip_adapter", "face_id_file", "model", "provider", "backend"}
 # Processor time and not wall time: it does not depend on what else the machine is doing.
 START = """
 import asyncio, sys, time
@@ -70,6 +73,32 @@ def test_the_host_knows_all_nodes(pack):
         inputs = node.INPUT_TYPES()
         every = {**inputs["required"], **inputs.get("optional", {})}
         assert all(len(options) > 1 and options[1].get("tooltip") for options in every.values())
+
+
+def test_inputs_keep_their_order_and_defaults(pack):
+    """Saved workflows hold widgets by position: inputs are appended, to the file of this test as well."""
+    import nodes
+
+    kept = json.loads(INPUTS.read_text("utf-8"))
+    assert set(kept) == NODES
+    for node_id, wanted in kept.items():
+        assert [described(*about) for about in declared(nodes.NODE_CLASS_MAPPINGS[node_id])] == wanted, node_id
+
+
+def declared(node):
+    """Kind, name, type and settings of a node's inputs, in order."""
+    groups = node.INPUT_TYPES()
+    for kind in ("required", "optional"):
+        for name, (type_, settings) in groups.get(kind, {}).items():
+            yield kind, name, type_, settings
+
+
+def described(kind, name, type_, settings):
+    """What saved workflows and prompts rely on, but for what depends on the files that are there."""
+    choices = type_ if isinstance(type_, list) else settings.get("options")
+    kept = {} if name in FILES else {key: settings[key] for key in ("default", "min", "max", "step") if key in settings}
+    options = {"options": choices} if choices and name not in FILES else {}
+    return {"name": name, "kind": kind, "type": "COMBO" if isinstance(type_, list) else type_, **options, **kept}
 
 
 def test_folders_join_those_of_the_user(pack, base):

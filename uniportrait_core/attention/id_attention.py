@@ -43,7 +43,7 @@ class PlainAttention(_Tensors):
     key: Tensor
     value: Tensor
 
-    def __call__(self, hidden: Tensor, x: Tensor, query: Tensor, kinds: Sequence[int], *_no_shares: None) -> Tensor:
+    def __call__(self, hidden: Tensor, x: Tensor, query: Tensor, kinds: Sequence[int], *_unused: None) -> Tensor:
         """As for several people; there are no shares, and nothing is recorded."""
         key, value = (_in_order(t, list(kinds)) for t in (self.key, self.value))
         return hidden + _attend(query, key, value).reshape(hidden.shape)

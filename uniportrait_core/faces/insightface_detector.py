@@ -57,7 +57,7 @@ class InsightFaceDetector:
         self(np.zeros((CANVAS, CANVAS, 3), np.uint8), MIN_CONFIDENCE)
 
     def __call__(self, picture: np.ndarray, min_confidence: float) -> list[Face]:
-        """See `faces.Detector`. A provider that fails, for example out of memory, is replaced by the CPU for good."""
+        """See `detection.Detector`. A provider that fails, as when memory is short, is replaced by the CPU for good."""
         self._model.det_thresh = min_confidence  # an argument of `detect` in newer versions only
         try:
             boxes, landmarks = self._model.detect(np.ascontiguousarray(picture[..., ::-1]))

@@ -12,7 +12,7 @@ from .routing_report import PictureReport, percent, report_picture
 # Told apart by most colour-blind people (Okabe and Ito), as RGB.
 COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
 INK = (20, 20, 20)
-REFERENCE = 640  # a picture whose shorter side is this long has lines of 2 pixels
+USUAL_SIDE = 640  # a picture whose shorter side is this long has lines of 2 pixels
 
 
 def draw_faces(photo: np.ndarray, faces: Sequence[Face], labels: Sequence[str], colours: Sequence[int]) -> np.ndarray:
@@ -30,7 +30,7 @@ def draw_faces(photo: np.ndarray, faces: Sequence[Face], labels: Sequence[str], 
     import cv2
 
     picture = np.ascontiguousarray(photo).copy()
-    scale = max(min(photo.shape[:2]) / REFERENCE, 0.5)
+    scale = max(min(photo.shape[:2]) / USUAL_SIDE, 0.5)
     line = max(round(2 * scale), 1)
     for face, label, number in zip(faces, labels, colours, strict=True):
         colour = COLOURS[number % len(COLOURS)]
@@ -64,7 +64,7 @@ def draw_routing(picture: np.ndarray, shares: np.ndarray, labels: Sequence[str],
     cover = opacity * spots.sum(axis=-1, keepdims=True).clip(0, 1)
     blend = picture * (1 - cover) + opacity * spots @ colours
     drawn = np.ascontiguousarray(blend.round().clip(0, 255).astype(np.uint8))
-    scale = max(min(height, width) / REFERENCE, 0.5)
+    scale = max(min(height, width) / USUAL_SIDE, 0.5)
     line = max(round(2 * scale), 1)
     for number, label in enumerate(labels):
         colour = COLOURS[number % len(COLOURS)]

@@ -53,7 +53,8 @@ class RoutingRecord:
 
     def finish(self) -> None:
         """Move everything to the CPU: the sampling is over."""
-        self._levels = {sigma: (total.cpu(), seen.cpu()) for sigma, (total, seen) in self._levels.items()}
+        for sigma, (total, seen) in self._levels.items():
+            self._levels[sigma] = total.cpu(), seen.cpu()
 
     def maps(self) -> list[Tensor]:
         """The average over layers at each noise level, in the order of sampling.
