@@ -21,6 +21,7 @@ from ...uniportrait_core.attention.id_attention import IDAttention
 from ...uniportrait_core.routing.regions import Window, grid_size, region_shares
 from .calls import Part, add_notes, parts_of, pictures_with_reference
 from .layers import check_layers, cross_attentions
+from .rows import Rows, watched
 from .sites import Addition, Site, taken
 from .watch import recorder_of
 
@@ -61,6 +62,7 @@ class IDTap:
         self.shares: dict[tuple[Window, tuple[int, int], torch.device, torch.dtype], Tensor] = {}
         self.worked: bool | None = None  # whether any layer was run; None before the first call
         self.tiled = False
+        self.rows = Rows(node)
 
     def __call__(
         self,
@@ -74,15 +76,15 @@ class IDTap:
         **kwargs: Any,
     ) -> Tensor:
         options = transformer_options or {}
-        run = partial(executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
         if not self._active(options.get("sigmas")):
-            return run()
+            return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
         base = executor.class_obj
         dtype = base.manual_cast_dtype or base.get_dtype()
         self._copy(x.device, dtype)  # torch.compile finds the copies there
         sites = self._sites(base.diffusion_model)
-        with taken(sites, self._addition(options, x, dtype)):
-            result = run()
+        options, rows = watched(options, self.rows)
+        with taken(sites, self._addition(options, x, dtype, rows)):
+            result = executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
         self.worked = bool(self.worked) or any(site.worked for site in sites)
         return result
 
@@ -95,7 +97,7 @@ class IDTap:
                 self.node,
             )
         self.worked, self.tiled = None, False
-        for kept in (self.sites, self.resident, self.shares):
+        for kept in (self.sites, self.resident, self.shares, self.rows):
             kept.clear()
 
     def _active(self, sigma: Tensor | None) -> bool:
@@ -111,14 +113,14 @@ class IDTap:
             self.sites[unet] = [Site(attentions[index], index) for index in self.layers]
         return self.sites[unet]
 
-    def _addition(self, options: Mapping[str, Any], x: Tensor, dtype: torch.dtype) -> Addition:
+    def _addition(self, options: Mapping[str, Any], x: Tensor, dtype: torch.dtype, rows: Rows) -> Addition:
         parts = parts_of(options)
         shares = None if self.masks is None else self._shares(parts, x, dtype)
         recorder = None
         if self.people:
             recorder = recorder_of(options, parts, x, self.people == 1 and self.masks is None)
         pictures = pictures_with_reference(options, len(x))
-        return Addition(self._on, [part.kind for part in parts], shares, recorder, pictures)
+        return Addition(self._on, len(x), rows, [part.kind for part in parts], shares, recorder, pictures)
 
     def _on(self, device: torch.device, dtype: torch.dtype) -> dict[int, IDAttention]:
         return self.resident.get((device, dtype)) or self._copy(device, dtype)
