@@ -114,7 +114,7 @@ class Site:
             return hidden
         if origins is None:
             added = layer(hidden, x, query, addition.kinds, shares, record)
-            return added if addition.pictures is None else _spare_first(hidden, added, addition)
+            return added if addition.pictures is None else _spare_first(hidden, added, addition.pictures)
         own = [row or 0 for row in origins]
         if shares is not None and shares.shape[1] > 1:
             shares = by_row(shares, own, dim=1)
@@ -155,10 +155,10 @@ def taken(sites: Sequence[Site], addition: Addition) -> Iterator[None]:
             site.told = []
 
 
-def _spare_first(before: Tensor, after: Tensor, addition: Addition) -> Tensor:
+def _spare_first(before: Tensor, after: Tensor, pictures: int) -> Tensor:
     """`after`, but with the rows of each part's first picture from `before`; both (rows, spots, channels)."""
-    before, after = (t.unflatten(0, (len(addition.kinds), addition.pictures, -1)) for t in (before, after))
-    return torch.cat((before[:, :1], after[:, 1:]), dim=1).flatten(0, 2)
+    before, after = (t.unflatten(0, (-1, pictures)) for t in (before, after))
+    return torch.cat((before[:, :1], after[:, 1:]), dim=1).flatten(0, 1)
 
 
 def _spare(before: Tensor, after: Tensor, origins: Origins, pictures: int | None) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ...uniportrait_core.attention.id_attention import IDAttention
 from ...uniportrait_core.routing.regions import Window, grid_size, region_shares
-from .calls import Part, add_notes, parts_of, pictures_with_reference
+from .calls import PAST_THE_CALL, Part, add_notes, has_parts, parts_of, pictures_with_reference, placed
 from .layers import check_layers, cross_attentions
 from .rows import Rows, watched
 from .sites import Addition, Site, taken
@@ -60,8 +60,8 @@ class IDTap:
         self.sites: WeakKeyDictionary[nn.Module, list[Site]] = WeakKeyDictionary()
         self.resident: dict[tuple[torch.device, torch.dtype], dict[int, IDAttention]] = {}
         self.shares: dict[tuple[Window, tuple[int, int], torch.device, torch.dtype], Tensor] = {}
-        self.worked: bool | None = None  # whether any layer was run; None before the first call
-        self.tiled = False
+        self.worked: bool | None = None  # whether any layer was run; None before the first step
+        self.called = self.tiled = False
         self.rows = Rows(node)
 
     def __call__(
@@ -75,28 +75,42 @@ class IDTap:
         transformer_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        options = transformer_options or {}
+        options, conditions = placed(transformer_options or {}, kwargs, x)
+        plainly = partial(executor, x, t, c_concat, c_crossattn, control)
         if not self._active(options.get("sigmas")):
-            return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+            return plainly(options, **conditions)
+        self.called = True
+        if not has_parts(options, len(x)):
+            self.rows.say_that_some_are_nobodys()
+            return plainly(options, **conditions)
         base = executor.class_obj
         dtype = base.manual_cast_dtype or base.get_dtype()
         self._copy(x.device, dtype)  # torch.compile finds the copies there
         sites = self._sites(base.diffusion_model)
         options, rows = watched(options, self.rows)
         with taken(sites, self._addition(options, x, dtype, rows)):
-            result = executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+            result = plainly(options, **conditions)
         self.worked = bool(self.worked) or any(site.worked for site in sites)
         return result
 
+    def step(self, executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_options=None, seed=None) -> Tensor:
+        """A `PREDICT_NOISE` wrapper: in some step the layers have to be run."""
+        denoised = executor(x, timestep, model_options, seed)
+        if self.worked is None and self._active(timestep):
+            self.worked = False
+        return denoised
+
     def release(self, _patcher: ModelPatcher | None = None) -> None:
         """Forget all that belongs to one sampling; say so if no layer was ever run."""
-        if self.worked is False:
+        if self.worked is False and not self.called:
+            logger.warning("%s had no effect: %s", self.node, PAST_THE_CALL)
+        elif self.worked is False and not self.rows.warned:
             logger.warning(
                 "%s had no effect: the U-Net's cross-attention layers were never run. A node after it replaces the "
                 "U-Net or its attention as a whole; take that node away.",
                 self.node,
             )
-        self.worked, self.tiled = None, False
+        self.worked, self.called, self.tiled = None, False, False
         for kept in (self.sites, self.resident, self.shares, self.rows):
             kept.clear()
 
@@ -179,5 +193,6 @@ def taps_of(model: ModelPatcher) -> list[IDTap]:
 def add_tap(model: ModelPatcher, tap: IDTap, key: str = KEY) -> None:
     """Let `tap` work in `model`, which the caller has cloned."""
     model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, tap)
+    model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, key, tap.step)
     add_notes(model)
     model.add_callback_with_key(CallbacksMP.ON_CLEANUP, key, tap.release)

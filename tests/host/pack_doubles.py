@@ -86,3 +86,106 @@ def regions(count: int, height: int = 16, width: int = 8) -> Tensor:
     """Masks of stripes from top to bottom, (count, height, width)."""
     stripe = torch.arange(height) * count // height
     return (stripe == torch.arange(count)[:, None]).float()[..., None].expand(-1, -1, width)
+
+
+def in_tiles(model: ModelPatcher, boxes: Sequence[tuple[int, int, int, int]], batch: int, shift: int = 0):
+    """A model drawn in tiles, as TiledDiffusion does it (MultiDiffusion, Mixture of Diffusers, SpotDiffusion).
+
+    Its `model_function_wrapper` cuts the call's input (rows, channels, height, width) at boxes of top, left, height and
+    width, batches some of them tile by tile, all rows of the first, then all of the second, and calls the function that
+    it is given. Of the conditions (`c`) it cuts in the same way all tensors of four dimensions, and repeats the rows of
+    all others until there are enough; what is no tensor it hands on. Where tiles overlap it takes the average.
+    SpotDiffusion shifts input and conditions around the edge before.
+    """
+
+    def cut(t: Tensor, tiles: Sequence[tuple[int, int, int, int]]) -> Tensor:
+        t = t.roll(shift, dims=-2)
+        return torch.cat([t[..., top : top + high, left : left + wide] for top, left, high, wide in tiles])
+
+    def condition(value: object, tiles: Sequence[tuple[int, int, int, int]], rows: int) -> object:
+        if not isinstance(value, Tensor):
+            return value
+        value = cut(value, tiles) if value.ndim == 4 else value
+        return value.repeat(-(-rows // len(value)), *[1] * (value.ndim - 1))[:rows]
+
+    def wrapper(apply_model, call: dict) -> Tensor:
+        x, timestep = call["input"], call["timestep"]
+        total, count = torch.zeros_like(x), torch.zeros_like(x)
+        for start in range(0, len(boxes), batch):
+            tiles = boxes[start : start + batch]
+            tile = cut(x, tiles)
+            conditions = {key: condition(value, tiles, len(tile)) for key, value in call["c"].items()}
+            drawn = apply_model(tile, condition(timestep, tiles, len(tile)), **conditions).chunk(len(tiles))
+            for part, (top, left, high, wide) in zip(drawn, tiles, strict=True):
+                total[..., top : top + high, left : left + wide] += part
+                count[..., top : top + high, left : left + wide] += 1
+        return (total / count).roll(-shift, dims=-2)
+
+    model = model.clone()
+    model.set_model_unet_function_wrapper(wrapper)
+    return model
+
+
+def past_the_call(model: ModelPatcher) -> ModelPatcher:
+    """A model whose blocks a pack runs by itself, as DeepCache does to leave some of them out.
+
+    Its `model_function_wrapper` takes the text and the options out of the conditions, and never calls the function that
+    it is given, so that wrappers of the host's call are not asked. The double leaves no block out.
+    """
+
+    def wrapper(_apply_model, call: dict) -> Tensor:
+        x, sigma, conditions = call["input"], call["timestep"], call["c"]
+        sampling = model.model.model_sampling
+        drawn = model.model.diffusion_model(
+            sampling.calculate_input(sigma, x),
+            sampling.timestep(sigma).float(),
+            context=conditions["c_crossattn"],
+            transformer_options=conditions["transformer_options"],
+        )
+        return sampling.calculate_denoised(sigma, drawn, x)
+
+    model = model.clone()
+    model.set_model_unet_function_wrapper(wrapper)
+    return model
+
+
+def without_numbers(model: ModelPatcher) -> ModelPatcher:
+    """A model called by a pack with options of its own, in which `cond_or_uncond` and uuids are missing or None."""
+
+    def wrapper(apply_model, call: dict) -> Tensor:
+        options = {**call["c"]["transformer_options"], "cond_or_uncond": None}
+        del options["uuids"]
+        return apply_model(call["input"], call["timestep"], **{**call["c"], "transformer_options": options})
+
+    model = model.clone()
+    model.set_model_unet_function_wrapper(wrapper)
+    return model
+
+
+def with_reference_pass(model: ModelPatcher, hint: Tensor) -> ModelPatcher:
+    """A model with Advanced-ControlNet's reference: a `DIFFUSION_MODEL` wrapper runs the U-Net on a reference picture,
+    in as many rows as the call has and with the same options, and then for the picture itself."""
+
+    def wrapper(executor, x: Tensor, *args: object, **kwargs: object) -> Tensor:
+        executor(hint.expand_as(x).to(x), *args, **kwargs)
+        return executor(x, *args, **kwargs)
+
+    model = model.clone()
+    model.add_wrapper_with_key("diffusion_model", "reference_double", wrapper)
+    return model
+
+
+def ic_light(model: ModelPatcher, further: Tensor) -> ModelPatcher:
+    """A model with IC-Light: a weight patch `diff` with `pad_weight` widens the first layer, of shape (channels, 4, 3,
+    3), to the difference's own (channels, 8, 3, 3), and a `model_function_wrapper` hands on the further channels."""
+
+    def wrapper(apply_model, call: dict) -> Tensor:
+        conditions = {**call["c"], "c_concat": further.expand(len(call["input"]), -1, -1, -1)}
+        return apply_model(call["input"], call["timestep"], **conditions)
+
+    model = model.clone()
+    name = "diffusion_model.input_blocks.0.0.weight"
+    old = model.model.state_dict()[name]
+    model.add_patches({name: ("diff", [torch.full((len(old), 8, 3, 3), 0.01), {"pad_weight": True}])})
+    model.set_model_unet_function_wrapper(wrapper)
+    return model
