@@ -157,5 +157,5 @@ class _Keys(StandIn):
 def add_sharing(model: ModelPatcher, sharing: SharedAttention) -> None:
     """Let `sharing` work in `model`, which the caller has cloned."""
     model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, sharing)
-    model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, KEY, sharing.step)
+    model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, f"{KEY}_step", sharing.step)
     model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, sharing.release)
