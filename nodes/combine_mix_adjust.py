@@ -123,8 +123,8 @@ class UniPortraitAdjustFaceID(io.ComfyNode):
                     "mask",
                     optional=True,
                     tooltip="Where the person is, white on black, over the whole picture in any size; takes the "
-                    "router's place. For several people a batch with one mask each. Nodes that sample each tile or crop "
-                    "by itself (Ultimate SD Upscale, FaceDetailer) lay it over every crop: give these people without "
+                    "router's place. For several people a batch with one mask each. Nodes that sample each crop by "
+                    "itself (Ultimate SD Upscale, FaceDetailer) lay it over every crop: give these people without "
                     "masks.",
                 ),
             ],
