@@ -6,8 +6,9 @@ prompts 0, 1 and 2 may be anything. Each part also carries the uuid of its promp
 name. So a `PREDICT_NOISE` wrapper notes what is known of the prompts, and the UNet call looks it up.
 
 Between the two a pack may cut pictures into tiles and batch these in an order of its own (`model_function_wrapper`).
-Whatever such a pack does to the rows of a latent it does to the rows of a condition of the latent's size, or inpainting
-models would not work with it. So there is one such condition of ours, which says of each spot whose it is and where.
+Conditions that are pictures it cuts and batches like the latent, in proportion to their size. So there is one such
+condition of ours, which says of each spot whose it is and where. It is twice as large as the latent, as a well-known
+pack for tiles fails with conditions of the same size; what cuts it in another way is noticed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from torch import Tensor
 from ...uniportrait_core.attention.id_attention import COND, UNCOND
 from ...uniportrait_core.routing.regions import WHOLE, Window
 
+SCALE = 2  # of the condition of ours, to the latent
 PROMPTS = "uniportrait_prompts"  # what is known of each prompt, by its uuid
 PLACES = "uniportrait_places"  # the condition that says whose each spot is; in transformer_options a `Part` of each row
 REFERENCE = "uniportrait_reference"  # how many pictures are sampled, the first of them a reference
@@ -70,7 +72,7 @@ def _note_prompts(executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_
                 prompt["uuid"] = uuid4()
             known[prompt["uuid"]] = Part(kind, *_place(prompt.get("area"), x.shape[-2:]))
             if "model_function_wrapper" in (model_options or {}):
-                prompt["model_conds"] = {**prompt.get("model_conds", {}), PLACES: CONDNoiseShape(_places(kind, x))}
+                prompt["model_conds"] = {**prompt.get("model_conds", {}), PLACES: _Places(_places(kind, x))}
     return executor(x, timestep, noted(model_options, PROMPTS, known), seed)
 
 
@@ -116,15 +118,17 @@ def placed(options: dict[str, Any], conditions: dict[str, Any], x: Tensor) -> tu
         return options, conditions
     others = {key: value for key, value in conditions.items() if key != PLACES}
     places, size = conditions[PLACES], tuple(x.shape[-2:])
-    if len(places) != len(x) or tuple(places.shape[-2:]) != size:
+    if len(places) != len(x) or tuple(places.shape[-2:]) != tuple(SCALE * side for side in size):
         return options, others  # a pack that makes tiles of nothing but the latent
     parts = []
     for first, last in zip(places[..., 0, 0].tolist(), places[..., -1, -1].tolist(), strict=True):
-        (kind, top, left, height, width), (bottom, right) = first, (last[1] + 1, last[2] + 1)
+        kind, top, left, height, width = first
         if kind not in (COND, UNCOND):
             return options, others
-        if (bottom - top, right - left) == size:
-            parts.append(Part(int(kind), size, (top / height, left / width, bottom / height, right / width)))
+        if (last[1] - top + 1, last[2] - left + 1) == tuple(places.shape[-2:]):
+            top, left = top // SCALE, left // SCALE  # packs round places down
+            window = top / height, left / width, (top + size[0]) / height, (left + size[1]) / width
+            parts.append(Part(int(kind), size, window))
         else:  # beyond the picture's edge and in again on its other side, or resized
             parts.append(Part(int(kind), (int(height), int(width))))
     usual = parts_of(options) if options.get("cond_or_uncond") else [None]
@@ -133,10 +137,22 @@ def placed(options: dict[str, Any], conditions: dict[str, Any], x: Tensor) -> tu
     return {**options, PLACES: parts}, others
 
 
+class _Places(CONDNoiseShape):
+    """The condition that says whose each spot is."""
+
+    def process_cond(self, batch_size: int, area: Sequence[int] | None, **kwargs: Any) -> "_Places":
+        scaled = None if area is None else [SCALE * side for side in area]
+        return super().process_cond(batch_size, area=scaled, **kwargs)
+
+
 def _places(kind: int, x: Tensor) -> Tensor:
-    """Of each spot of the latents x its kind, top and left, and the picture's height and width, on the CPU."""
+    """Of each spot of the latents x its kind, top and left, and the picture's height and width, on the CPU.
+
+    Returns:
+        (1, 5, SCALE · height, SCALE · width); top and left count in that size, height and width in the latent's.
+    """
     height, width = x.shape[-2:]
-    top, left = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    top, left = torch.meshgrid(torch.arange(SCALE * height), torch.arange(SCALE * width), indexing="ij")
     same = torch.ones_like(top)
     return torch.stack((kind * same, top, left, height * same, width * same))[None].float()
 

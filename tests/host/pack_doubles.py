@@ -93,19 +93,22 @@ def in_tiles(model: ModelPatcher, boxes: Sequence[tuple[int, int, int, int]], ba
 
     Its `model_function_wrapper` cuts the call's input (rows, channels, height, width) at boxes of top, left, height and
     width, batches some of them tile by tile, all rows of the first, then all of the second, and calls the function that
-    it is given. Of the conditions (`c`) it cuts in the same way all tensors of four dimensions, and repeats the rows of
-    all others until there are enough; what is no tensor it hands on. Where tiles overlap it takes the average.
-    SpotDiffusion shifts input and conditions around the edge before.
+    it is given. Of the conditions (`c`) it cuts tensors of four dimensions likewise, at boxes in proportion to their
+    size, but fails where they are of the latent's own. Rows of all others it repeats until there are enough; what is no
+    tensor it hands on. Where tiles overlap it takes the average. SpotDiffusion shifts input and conditions around the
+    edge before.
     """
 
-    def cut(t: Tensor, tiles: Sequence[tuple[int, int, int, int]]) -> Tensor:
-        t = t.roll(shift, dims=-2)
-        return torch.cat([t[..., top : top + high, left : left + wide] for top, left, high, wide in tiles])
+    def cut(t: Tensor, tiles: Sequence[tuple[int, int, int, int]], scale: int = 1) -> Tensor:
+        t, boxes = t.roll(scale * shift, dims=-2), [[scale * side for side in box] for box in tiles]
+        return torch.cat([t[..., top : top + high, left : left + wide] for top, left, high, wide in boxes])
 
-    def condition(value: object, tiles: Sequence[tuple[int, int, int, int]], rows: int) -> object:
+    def condition(value: object, tiles: Sequence[tuple[int, int, int, int]], rows: int, x: Tensor) -> object:
         if not isinstance(value, Tensor):
             return value
-        value = cut(value, tiles) if value.ndim == 4 else value
+        if value.ndim == 4:
+            assert value.shape[-2:] != x.shape[-2:], "the pack takes a box for a list of boxes here"
+            value = cut(value, tiles, value.shape[-1] // x.shape[-1])
         return value.repeat(-(-rows // len(value)), *[1] * (value.ndim - 1))[:rows]
 
     def wrapper(apply_model, call: dict) -> Tensor:
@@ -114,8 +117,8 @@ def in_tiles(model: ModelPatcher, boxes: Sequence[tuple[int, int, int, int]], ba
         for start in range(0, len(boxes), batch):
             tiles = boxes[start : start + batch]
             tile = cut(x, tiles)
-            conditions = {key: condition(value, tiles, len(tile)) for key, value in call["c"].items()}
-            drawn = apply_model(tile, condition(timestep, tiles, len(tile)), **conditions).chunk(len(tiles))
+            conditions = {key: condition(value, tiles, len(tile), x) for key, value in call["c"].items()}
+            drawn = apply_model(tile, condition(timestep, tiles, len(tile), x), **conditions).chunk(len(tiles))
             for part, (top, left, high, wide) in zip(drawn, tiles, strict=True):
                 total[..., top : top + high, left : left + wide] += part
                 count[..., top : top + high, left : left + wide] += 1

@@ -71,6 +71,19 @@ def test_one_tile_is_no_tile(unet, uniportrait, two):
     assert torch.equal(ksample(whole, latent_image=blank(2)), ksample(model, latent_image=blank(2)))
 
 
+def test_one_tile_of_an_area(unet, uniportrait, two):
+    """The area's own part of the masks."""
+    model = apply(unet, uniportrait, placed(two, UPPER, 1 - UPPER))
+    area = {"width": 64, "height": 64, "x": 0, "y": 64, "strength": 1.0}
+    prompt = run_node("ConditioningSetArea", conditioning=small.prompts()["positive"], **area)
+    found = ksample(in_tiles(model, [(0, 0, 8, 8)], 1), positive=prompt, latent_image=blank(2))
+    assert torch.equal(found, ksample(model, positive=prompt, latent_image=blank(2)))
+    halves = in_tiles(model, [(0, 0, 4, 8), (4, 0, 4, 8)], 2)
+    lower = placed(two, torch.zeros(1, 16, 8), torch.ones(1, 16, 8))
+    wanted = in_tiles(apply(unet, uniportrait, lower), [(0, 0, 4, 8), (4, 0, 4, 8)], 2)
+    assert recipe.relative_error(ksample(halves, positive=prompt), ksample(wanted, positive=prompt)) <= SAME
+
+
 def test_tiles_of_regional_prompts(unet, uniportrait, two):
     """Rows in the pack's order, repeated by another. Its own regions are those of each tile."""
     model = apply(unet, uniportrait, placed(two, UPPER, 1 - UPPER))
