@@ -38,6 +38,10 @@ class Rows:
         self.known: dict[tuple, tuple[Callable, Origins]] = {}  # for one sampling; with the patch its id stays its own
         self.warned = False
 
+    def __len__(self) -> int:
+        """How much it knows of the sampling; nothing between two."""
+        return len(self.known)
+
     def clear(self) -> None:
         """Forget what belongs to one sampling."""
         self.origins, self.warned = None, False
