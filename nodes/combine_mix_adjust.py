@@ -123,7 +123,9 @@ class UniPortraitAdjustFaceID(io.ComfyNode):
                     "mask",
                     optional=True,
                     tooltip="Where the person is, white on black, over the whole picture in any size; takes the "
-                    "router's place. For several people a batch with one mask each.",
+                    "router's place. For several people a batch with one mask each. Nodes that sample each crop by "
+                    "itself (Ultimate SD Upscale, FaceDetailer) lay it over every crop: give these people without "
+                    "masks.",
                 ),
             ],
             outputs=[sockets.FaceID.Output(display_name="face_id", tooltip="The same people with these settings.")],

@@ -17,7 +17,7 @@ from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor, nn
 
 from ...uniportrait_core.style.shared_attention import shared_attention
-from ..unet.calls import REFERENCE, pictures_with_reference
+from ..unet.calls import PAST_THE_CALL, REFERENCE, pictures_with_reference
 from ..unet.layers import check_layers, self_attentions
 from ..unet.sites import StandIn, standing_in
 from .replay import KEY
@@ -35,8 +35,8 @@ class SharedAttention:
         """`shift` is added to the logits of the first picture's keys (`shared_attention.logit_shift`)."""
         self.shift = shift
         self.sharers: WeakKeyDictionary[nn.Module, _Sharer] = WeakKeyDictionary()
-        self.worked: bool | None = None  # whether any layer was shared; None before the first call
-        self.warned = False
+        self.worked: bool | None = None  # whether any layer was shared; None before the first step
+        self.called = self.warned = False
 
     def __call__(
         self,
@@ -50,6 +50,7 @@ class SharedAttention:
         **kwargs: Any,
     ) -> Tensor:
         options, unet = transformer_options or {}, executor.class_obj.diffusion_model
+        self.called = True
         pictures = pictures_with_reference(options, len(x))
         if pictures is None:
             self._say_that_nothing_is_shared(options)
@@ -64,16 +65,25 @@ class SharedAttention:
         self.worked = bool(self.worked) or sharer.worked
         return result
 
+    def step(self, executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_options=None, seed=None) -> Tensor:
+        """A `PREDICT_NOISE` wrapper: in every step layers have to be shared."""
+        denoised = executor(x, timestep, model_options, seed)
+        self.worked = bool(self.worked)
+        return denoised
+
     def release(self, _patcher: ModelPatcher | None = None) -> None:
         """Forget what belongs to one sampling; say so if no layer was ever shared."""
-        if self.worked is False:
+        if self.worked is False and not self.called:
+            logger.warning("%s shares nothing: %s", NODE, PAST_THE_CALL)
+        elif self.worked is False and not self.warned:
             logger.warning(
                 "%s shares nothing: no self-attention layer asked for ComfyUI's attention. A node replaces attention "
-                "as a whole; take that node away.",
+                "as a whole; take that node away, and restart ComfyUI if that does not help, as some nodes leave "
+                "theirs in the model.",
                 NODE,
             )
         self.sharers.clear()
-        self.worked, self.warned = None, False
+        self.worked, self.called, self.warned = None, False, False
 
     def _say_that_nothing_is_shared(self, options: dict[str, Any]) -> None:
         if REFERENCE in options and not self.warned:
@@ -147,4 +157,5 @@ class _Keys(StandIn):
 def add_sharing(model: ModelPatcher, sharing: SharedAttention) -> None:
     """Let `sharing` work in `model`, which the caller has cloned."""
     model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, sharing)
+    model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, f"{KEY}_step", sharing.step)
     model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, sharing.release)

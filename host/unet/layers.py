@@ -100,13 +100,21 @@ def check_sd15(model: ModelPatcher, node: str) -> None:
             f"The model at {node} is {type(model.model).__name__} with {_summary(found)}; needed are {SD15_LAYERS} "
             f"cross-attention layers on a context of {SD15_TEXT}. Use a Stable Diffusion 1.5 checkpoint."
         )
-    channels = model.model.diffusion_model.in_channels
+    channels = _input_channels(model)
     needed = model.get_model_object("latent_format").latent_channels
     if channels != needed:
         raise UniPortraitError(
             f"The model at {node} takes {channels} channels, as inpainting models do; a style picture goes with models "
             f"of {needed}. Use an ordinary Stable Diffusion 1.5 checkpoint; for inpainting, with Set Latent Noise Mask."
         )
+
+
+def _input_channels(model: ModelPatcher) -> int:
+    """Channels that a U-Net takes, those included that a weight patch adds to its first layer."""
+    unet, patches = model.model.diffusion_model, model.patches.get("diffusion_model.input_blocks.0.0.weight", ())
+    values = (patch[1] for patch in patches)
+    added = (value[1][0].shape[1] for value in values if isinstance(value, tuple) and value[0] == "diff")
+    return max([unet.in_channels, *added])
 
 
 def _layer_shapes(model: ModelPatcher) -> list[tuple[int, int]]:

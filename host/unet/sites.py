@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ...uniportrait_core.attention.id_attention import IDAttention, Record
+from .rows import Origins, Rows, by_row
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Addition:
 
     Attributes:
         layers: ID attention by number of the layer, on a device in a dtype.
+        count: rows of the call.
+        rows: who knows the rows of a layer, where they are not the call's.
         kinds: as for ID attention.
         shares: the regions' shares for some queries, where people have region masks.
         record: told who has each spot, if anybody wants to know.
@@ -32,6 +35,8 @@ class Addition:
     """
 
     layers: Callable[[torch.device, torch.dtype], Mapping[int, IDAttention]]
+    count: int
+    rows: Rows
     kinds: Sequence[int]
     shares: Callable[[Tensor], Tensor] | None = None
     record: Record | None = None
@@ -89,6 +94,8 @@ class Site:
         self.x: Tensor | None = None
         self.query: Tensor | None = None
         self.worked = False
+        self.told: list[tuple[Tensor, int]] = []  # who had each spot in its last run, as for `Record`
+        self.origins: Origins | None = None  # of the rows of its last run
 
     def add(self, hidden: Tensor) -> Tensor:
         """`hidden` with ID attention; as it is where the layer's queries were not made by `to_q`."""
@@ -97,31 +104,69 @@ class Site:
             return hidden
         self.x = self.query = None
         self.worked = True
+        self.told = told = []  # a layer that runs twice in a call is told of once: what runs last makes the picture
+        record = None if addition.record is None else lambda *run: told.append(run)
         shares = None if addition.shares is None else addition.shares(query)
         layer = addition.layers(query.device, query.dtype)[self.index]
-        added = layer(hidden, x, query, addition.kinds, shares, addition.record)
-        if addition.pictures is None:
-            return added
-        return _spare_first(hidden, added, len(addition.kinds), addition.pictures)
+        self.origins = origins = addition.rows.origins
+        if len(query) != (addition.count if origins is None else len(origins)):
+            addition.rows.say_that_some_are_nobodys()
+            return hidden
+        if origins is None:
+            added = layer(hidden, x, query, addition.kinds, shares, record)
+            return added if addition.pictures is None else _spare_first(hidden, added, addition.pictures)
+        own = [row or 0 for row in origins]
+        if shares is not None and shares.shape[1] > 1:
+            shares = by_row(shares, own, dim=1)
+        kinds = [addition.kinds[row * len(addition.kinds) // addition.count] for row in own]
+        return _spare(hidden, layer(hidden, x, query, kinds, shares, record), origins, addition.pictures)
+
+    def tell(self) -> None:
+        """Let who wants to know hear of the layer's last run, of every row of the call once."""
+        record, size = self.addition.record, self.addition.count // len(self.addition.kinds)
+        if self.origins is None:
+            for shares, first in self.told:
+                record(shares, first)
+            return
+        rows: dict[int | None, Tensor] = {}
+        for shares, first in self.told:
+            for number, row in enumerate(self.origins[first : first + shares.shape[1]]):
+                rows.setdefault(row, shares[:, number : number + 1])
+        for first in range(0, self.addition.count, size):
+            part = range(first, first + size)
+            if rows.keys() >= set(part):
+                record(torch.cat([rows[row] for row in part], dim=1), first)
 
 
 @contextmanager
 def taken(sites: Sequence[Site], addition: Addition) -> Iterator[None]:
     """Let the layers make an addition, for the time of a UNet call."""
     for site in sites:
-        site.addition, site.worked = addition, False
+        site.addition, site.worked, site.told = addition, False, []
     try:
         with standing_in([module for site in sites for module in (site.queries, site.output)]):
             yield
+        if addition.record is not None:
+            for site in sites:
+                site.tell()
     finally:
         for site in sites:
-            site.addition = site.x = site.query = None
+            site.addition = site.x = site.query = site.origins = None
+            site.told = []
 
 
-def _spare_first(before: Tensor, after: Tensor, parts: int, pictures: int) -> Tensor:
+def _spare_first(before: Tensor, after: Tensor, pictures: int) -> Tensor:
     """`after`, but with the rows of each part's first picture from `before`; both (rows, spots, channels)."""
-    before, after = (t.unflatten(0, (parts, pictures, -1)) for t in (before, after))
-    return torch.cat((before[:, :1], after[:, 1:]), dim=1).flatten(0, 2)
+    before, after = (t.unflatten(0, (-1, pictures)) for t in (before, after))
+    return torch.cat((before[:, :1], after[:, 1:]), dim=1).flatten(0, 1)
+
+
+def _spare(before: Tensor, after: Tensor, origins: Origins, pictures: int | None) -> Tensor:
+    """`after`, but from `before` the copies of first pictures, and rows that are no copies."""
+    spared = [row is None or (pictures is not None and row % pictures == 0) for row in origins]
+    if not any(spared):
+        return after
+    return torch.cat([(before if own else after)[i : i + 1] for i, own in enumerate(spared)])
 
 
 class _Queries(StandIn):

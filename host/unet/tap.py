@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from ...uniportrait_core.attention.id_attention import IDAttention
 from ...uniportrait_core.routing.regions import Window, grid_size, region_shares
-from .calls import Part, add_notes, parts_of, pictures_with_reference
+from .calls import PAST_THE_CALL, Part, add_notes, has_parts, parts_of, pictures_with_reference, placed
 from .layers import check_layers, cross_attentions
+from .rows import Rows, watched
 from .sites import Addition, Site, taken
 from .watch import recorder_of
 
@@ -59,8 +60,9 @@ class IDTap:
         self.sites: WeakKeyDictionary[nn.Module, list[Site]] = WeakKeyDictionary()
         self.resident: dict[tuple[torch.device, torch.dtype], dict[int, IDAttention]] = {}
         self.shares: dict[tuple[Window, tuple[int, int], torch.device, torch.dtype], Tensor] = {}
-        self.worked: bool | None = None  # whether any layer was run; None before the first call
-        self.tiled = False
+        self.worked: bool | None = None  # whether any layer was run; None before the first step
+        self.called = self.tiled = False
+        self.rows = Rows(node)
 
     def __call__(
         self,
@@ -73,29 +75,43 @@ class IDTap:
         transformer_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        options = transformer_options or {}
-        run = partial(executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+        options, conditions = placed(transformer_options or {}, kwargs, x)
+        plainly = partial(executor, x, t, c_concat, c_crossattn, control)
         if not self._active(options.get("sigmas")):
-            return run()
+            return plainly(options, **conditions)
+        self.called = True
+        if not has_parts(options, len(x)):
+            self.rows.say_that_some_are_nobodys()
+            return plainly(options, **conditions)
         base = executor.class_obj
         dtype = base.manual_cast_dtype or base.get_dtype()
         self._copy(x.device, dtype)  # torch.compile finds the copies there
         sites = self._sites(base.diffusion_model)
-        with taken(sites, self._addition(options, x, dtype)):
-            result = run()
+        options, rows = watched(options, self.rows)
+        with taken(sites, self._addition(options, x, dtype, rows)):
+            result = plainly(options, **conditions)
         self.worked = bool(self.worked) or any(site.worked for site in sites)
         return result
 
+    def step(self, executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_options=None, seed=None) -> Tensor:
+        """A `PREDICT_NOISE` wrapper: in some step the layers have to be run."""
+        denoised = executor(x, timestep, model_options, seed)
+        if self.worked is None and self._active(timestep):
+            self.worked = False
+        return denoised
+
     def release(self, _patcher: ModelPatcher | None = None) -> None:
         """Forget all that belongs to one sampling; say so if no layer was ever run."""
-        if self.worked is False:
+        if self.worked is False and not self.called:
+            logger.warning("%s had no effect: %s", self.node, PAST_THE_CALL)
+        elif self.worked is False and not self.rows.warned:
             logger.warning(
                 "%s had no effect: the U-Net's cross-attention layers were never run. A node after it replaces the "
                 "U-Net or its attention as a whole; take that node away.",
                 self.node,
             )
-        self.worked, self.tiled = None, False
-        for kept in (self.sites, self.resident, self.shares):
+        self.worked, self.called, self.tiled = None, False, False
+        for kept in (self.sites, self.resident, self.shares, self.rows):
             kept.clear()
 
     def _active(self, sigma: Tensor | None) -> bool:
@@ -111,14 +127,14 @@ class IDTap:
             self.sites[unet] = [Site(attentions[index], index) for index in self.layers]
         return self.sites[unet]
 
-    def _addition(self, options: Mapping[str, Any], x: Tensor, dtype: torch.dtype) -> Addition:
+    def _addition(self, options: Mapping[str, Any], x: Tensor, dtype: torch.dtype, rows: Rows) -> Addition:
         parts = parts_of(options)
         shares = None if self.masks is None else self._shares(parts, x, dtype)
         recorder = None
         if self.people:
             recorder = recorder_of(options, parts, x, self.people == 1 and self.masks is None)
         pictures = pictures_with_reference(options, len(x))
-        return Addition(self._on, [part.kind for part in parts], shares, recorder, pictures)
+        return Addition(self._on, len(x), rows, [part.kind for part in parts], shares, recorder, pictures)
 
     def _on(self, device: torch.device, dtype: torch.dtype) -> dict[int, IDAttention]:
         return self.resident.get((device, dtype)) or self._copy(device, dtype)
@@ -177,5 +193,6 @@ def taps_of(model: ModelPatcher) -> list[IDTap]:
 def add_tap(model: ModelPatcher, tap: IDTap, key: str = KEY) -> None:
     """Let `tap` work in `model`, which the caller has cloned."""
     model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, tap)
+    model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, key, tap.step)
     add_notes(model)
     model.add_callback_with_key(CallbacksMP.ON_CLEANUP, key, tap.release)

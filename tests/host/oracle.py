@@ -143,20 +143,24 @@ def differ(a: Tensor, b: Tensor) -> bool:
 
 
 class _Half:
-    """Which rows of the call that is running are unconditional: those whose text is the negative prompt."""
+    """Which rows are unconditional: those whose text is the negative prompt."""
 
     def __init__(self, negative: Tensor):
         self.negative, self.rows = negative, []
 
     def look(self, _unet: nn.Module, _args: tuple, call: dict) -> None:
-        self.rows = [int(torch.equal(text, self.negative[0].to(text))) for text in call["context"]]
+        self.rows = self.of(call["context"])
+
+    def of(self, context: Tensor) -> list[int]:
+        return [int(torch.equal(text, self.negative[0].to(text))) for text in context]
 
 
 def _forward(attn, layer, router, halves, id_scale, half, pictures, x, context=None, value=None, mask=None, **_):
     query = attn.to_q(x)
     out = _attention(query, attn.to_k(context), attn.to_v(context if value is None else value), attn.heads)
-    for row, kind in enumerate(half.rows):
-        if pictures and row % pictures == 0:
+    # The rows of the call, or those that a pack has made of them, each with a text of its own.
+    for row, kind in enumerate(half.rows if len(half.rows) == len(x) else half.of(context)):
+        if pictures and row % pictures == 0:  # a part's copies follow one another part by part
             continue
         tokens = halves[kind]
         chosen = _one_hot(x[row], router, tokens)
