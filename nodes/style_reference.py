@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..host.style.ddim import invert_picture, noise_picture
-from ..host.style.ip_attention import add_ip_attention, picture_tokens
+from ..host.style.ip_attention import APPLY, add_ip_attention, picture_tokens
 from ..host.style.override import SharedAttention, add_sharing
 from ..host.style.picture import Style, encode_picture, fit_picture
 from ..host.style.reference_latent import fit_latent, with_reference, without_reference
@@ -17,7 +17,7 @@ from ..uniportrait_core.style.ip_adapter import IPAdapter
 from ..uniportrait_core.style.shared_attention import logit_shift
 from . import sockets
 
-PREPARE, APPLY = "Style Reference", "Apply Style"
+PREPARE = "Style Reference"
 INVERSION, FIXED_NOISE = "inversion", "fixed noise"
 
 

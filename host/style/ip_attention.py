@@ -17,7 +17,7 @@ from ..unet.layers import check_unet, cross_attentions
 from ..unet.tap import IDTap, add_tap
 
 KEY = "uniportrait_style_tokens"
-NODE = "Apply Style"
+APPLY = "Apply Style"  # title of the node, for messages
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def add_ip_attention(model: ModelPatcher, picture: StyleTokens, scale: float) ->
 
     Raises UniPortraitError where the IP-Adapter is not for this model.
     """
-    check_unet(model, picture.layers, NODE)
+    check_unet(model, picture.layers, APPLY)
     heads = [attention.heads for attention in cross_attentions(model.model.diffusion_model)]
     people = (picture.tokens,)
     attention = {i: prepare(layer, None, people, scale, heads[i]) for i, layer in enumerate(picture.layers)}
-    add_tap(model, IDTap(attention, masks=[], node=NODE), key=KEY)
+    add_tap(model, IDTap(attention, masks=[], node=APPLY), key=KEY)

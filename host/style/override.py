@@ -20,9 +20,9 @@ from ...uniportrait_core.style.shared_attention import shared_attention
 from ..unet.calls import PAST_THE_CALL, REFERENCE, pictures_with_reference
 from ..unet.layers import check_layers, self_attentions
 from ..unet.sites import StandIn, standing_in
+from .ip_attention import APPLY
 from .replay import KEY
 
-NODE = "Apply Style"
 OVERRIDE = "optimized_attention_override"
 
 logger = logging.getLogger("uniportrait")
@@ -56,7 +56,7 @@ class SharedAttention:
             self._say_that_nothing_is_shared(options)
             return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
         if unet not in self.sharers:
-            check_layers(unet, NODE)
+            check_layers(unet, APPLY)
             self.sharers[unet] = _Sharer(self_attentions(unet), self.shift)
         sharer = self.sharers[unet]
         with sharer.at_work(len(x) // pictures, pictures, options.get(OVERRIDE)):
@@ -74,13 +74,13 @@ class SharedAttention:
     def release(self, _patcher: ModelPatcher | None = None) -> None:
         """Forget what belongs to one sampling; say so if no layer was ever shared."""
         if self.worked is False and not self.called:
-            logger.warning("%s shares nothing: %s", NODE, PAST_THE_CALL)
+            logger.warning("%s shares nothing: %s", APPLY, PAST_THE_CALL)
         elif self.worked is False and not self.warned:
             logger.warning(
                 "%s shares nothing: no self-attention layer asked for ComfyUI's attention. A node replaces attention "
                 "as a whole; take that node away, and restart ComfyUI if that does not help, as some nodes leave "
                 "theirs in the model.",
-                NODE,
+                APPLY,
             )
         self.sharers.clear()
         self.worked, self.called, self.warned = None, False, False
@@ -91,7 +91,7 @@ class SharedAttention:
             logger.warning(
                 "%s shares nothing: the U-Net is not given all pictures at a time, so that they do not see the style "
                 "picture. Take away the node that cuts the batch, such as Context Windows.",
-                NODE,
+                APPLY,
             )
 
 

@@ -10,9 +10,7 @@ from ...uniportrait_core.errors import UniPortraitError
 from ..models.weights import Weights
 from .layers import check_unet, cross_attentions, preset_layers
 from .lora import PREFIX, add_lora
-from .tap import IDTap, add_tap
-
-OURS = "uniportrait"  # every key under which the pack adds something to a model begins so
+from .tap import KEY, IDTap, add_tap
 
 
 def with_people(
@@ -50,7 +48,7 @@ def with_people(
 def without_people(model: ModelPatcher) -> ModelPatcher:
     """`model` without what the pack's nodes have added: a copy, or itself where they have added nothing."""
     ours = any(_is_ours(patch[1]) for patches in model.patches.values() for patch in patches)
-    wrapped = [(kind, key) for kind, keys in model.wrappers.items() for key in keys if key and key.startswith(OURS)]
+    wrapped = [(kind, key) for kind, keys in model.wrappers.items() for key in keys if key and key.startswith(KEY)]
     if not ours and not wrapped:
         return model
     bare = model.clone()

@@ -85,7 +85,7 @@ def standing_in(modules: Sequence[StandIn]) -> Iterator[None]:
 
 
 class Site:
-    """A cross-attention layer (`attn2`) that can be taken and given back."""
+    """A cross-attention layer (`attn2`), for whose `to_q` and `to_out` modules of ours can stand in."""
 
     def __init__(self, attention: nn.Module, index: int):
         self.index = index
@@ -139,7 +139,7 @@ class Site:
 
 
 @contextmanager
-def taken(sites: Sequence[Site], addition: Addition) -> Iterator[None]:
+def adding(sites: Sequence[Site], addition: Addition) -> Iterator[None]:
     """Let the layers make an addition, for the time of a UNet call."""
     for site in sites:
         site.addition, site.worked, site.told = addition, False, []

@@ -22,10 +22,10 @@ from ...uniportrait_core.routing.regions import Window, grid_size, region_shares
 from .calls import PAST_THE_CALL, Part, add_notes, has_parts, parts_of, pictures_with_reference, placed
 from .layers import check_layers, cross_attentions
 from .rows import Rows, watched
-from .sites import Addition, Site, taken
+from .sites import Addition, Site, adding
 from .watch import recorder_of
 
-KEY = "uniportrait"
+KEY = "uniportrait"  # every key under which the pack adds something to a model begins so
 LEVELS = 4  # grids of the UNet's layers: the latent's, and each half as large as the one before
 
 logger = logging.getLogger("uniportrait")
@@ -88,7 +88,7 @@ class IDTap:
         self._copy(x.device, dtype)  # torch.compile finds the copies there
         sites = self._sites(base.diffusion_model)
         options, rows = watched(options, self.rows)
-        with taken(sites, self._addition(options, x, dtype, rows)):
+        with adding(sites, self._addition(options, x, dtype, rows)):
             result = plainly(options, **conditions)
         self.worked = bool(self.worked) or any(site.worked for site in sites)
         return result

@@ -1,6 +1,8 @@
 """Doubles of other packs, each keeping to its protocol with the host: which patch, in which order, of which shapes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -150,6 +152,30 @@ def past_the_call(model: ModelPatcher) -> ModelPatcher:
     model = model.clone()
     model.set_model_unet_function_wrapper(wrapper)
     return model
+
+
+@contextmanager
+def attention_of_its_own(model: ModelPatcher) -> Iterator[None]:
+    """A U-Net in which T-GATE has run: it puts a `forward` of its own into every attention layer (`attn1`, `attn2`),
+    which calls the layer's projections and PyTorch's attention, and leaves it there. The double skips nothing."""
+
+    def forward(layer: torch.nn.Module, x: Tensor, context: Tensor | None = None, *_args: object, **_kwargs: object):
+        seen = x if context is None else context
+        query, key, value = (
+            part.unflatten(-1, (layer.heads, -1)).transpose(1, 2)
+            for part in (layer.to_q(x), layer.to_k(seen), layer.to_v(seen))
+        )
+        return layer.to_out(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+
+    unet = model.model.diffusion_model
+    layers = [layer for name, layer in unet.named_modules() if name.endswith((".attn1", ".attn2"))]
+    for layer in layers:
+        layer.forward = partial(forward, layer)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
 
 
 def without_numbers(model: ModelPatcher) -> ModelPatcher:

@@ -11,7 +11,16 @@ import small
 from graph import GraphError, run_node
 from oracle import blank, differ, published, record
 from oracle import ksample as sampled
-from pack_doubles import Couple, ic_light, in_tiles, past_the_call, regions, with_reference_pass, without_numbers
+from pack_doubles import (
+    Couple,
+    attention_of_its_own,
+    ic_light,
+    in_tiles,
+    past_the_call,
+    regions,
+    with_reference_pass,
+    without_numbers,
+)
 from small import apply
 from styles import refer, with_style
 
@@ -117,6 +126,18 @@ def test_a_record_of_tiles(unet, uniportrait, two, caplog):
     assert torch.allclose(level[0], torch.cat((UPPER, 1 - UPPER)))
 
 
+def test_a_crop_that_is_sampled_by_itself(unet, uniportrait, two):
+    """As nodes for faces and large pictures do it: to the pack it is a picture, and the masks are laid over it."""
+    lower_left, over_it = blank(1, 8, 4), torch.zeros(1, 8, 4)
+    over_it[:, :4] = 1
+    found = ksample(apply(unet, uniportrait, placed(two, UPPER, 1 - UPPER)), latent_image=lower_left)
+    wanted = ksample(apply(unet, uniportrait, placed(two, over_it, 1 - over_it)), latent_image=lower_left)
+    assert recipe.relative_error(found, wanted) <= SAME
+    nowhere, everywhere = torch.zeros(1, 8, 4), torch.ones(1, 8, 4)
+    followed = ksample(apply(unet, uniportrait, placed(two, nowhere, everywhere)), latent_image=lower_left)
+    assert differ(found, followed)
+
+
 # Calls that say nothing
 
 
@@ -142,6 +163,18 @@ def test_blocks_that_a_pack_runs_by_itself_share_nothing(unet, caplog):
     _, said = lines(caplog, past_the_call(with_style(unet, style)), latent_image=latent)
     (line,) = said
     assert line.startswith("Apply Style shares nothing: a node runs the U-Net's blocks by itself")
+
+
+def test_self_attention_that_a_pack_leaves_replaced(unet, caplog):
+    """The log's advice is true also where a node's attention stays in the model when the node is gone."""
+    style, latent = refer(unet)
+    with attention_of_its_own(unet):
+        (found,), said = lines(caplog, with_style(unet, style), latent_image=latent)
+        wanted = ksample(with_style(unet, style, strength=0.0), latent_image=latent)
+    (line,) = said
+    assert line.startswith("Apply Style shares nothing: no self-attention layer asked for ComfyUI's attention")
+    assert line.endswith("and restart ComfyUI if that does not help, as some nodes leave theirs in the model.")
+    assert torch.equal(found, wanted)
 
 
 def test_a_sampling_that_fails_says_nothing_of_effects(unet, uniportrait, two, caplog):
