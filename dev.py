@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-MOST_WORKERS = 4  # processes of pytest, each with a ComfyUI of its own in memory: up to 5 GB
+MOST_WORKERS = 2  # processes of pytest unless more are wished for: each may have a ComfyUI server, 8 GB in all
 sys.path.insert(0, str(ROOT / "tests"))
 
 import provision  # noqa: E402
@@ -43,10 +43,12 @@ def test(options: argparse.Namespace, pytest_arguments: Sequence[str]) -> int:
             standins, results["stand-in weights"] = None, "FAILED"
 
     pytest, threads = pytest_command(python, options, pytest_arguments)
+    # A file of the host's tests stays in one process, as fixtures are of a file, and the long ones begin first.
+    by_file = ("--dist", "loadfile", "--no-loadscope-reorder")
     # Arguments such as `-k name` may leave one of the steps without tests; otherwise that is a failure.
     nothing_selected = 5 if pytest_arguments else 0
     results["ruff"] = check((python, "-m", "ruff", "check", "."))
-    results["tests/core"] = check((*pytest, "tests/core"), threads, nothing_selected)
+    results["tests/core"] = check((*pytest, "--dist", "worksteal", "tests/core"), threads, nothing_selected)
     browser = {"UNIPORTRAIT_REQUIRE_BROWSER": "1"} if options.require_browser else {}
     heart = ("-m", "heart") if options.quick else ()
     for name in wanted_hosts("newest" if options.quick else options.host, hosts):
@@ -54,7 +56,8 @@ def test(options: argparse.Namespace, pytest_arguments: Sequence[str]) -> int:
         if name in hosts and standins:
             # Each in a process of its own: a process can import only one ComfyUI.
             folders = {"COMFYUI_PATH": str(hosts[name]), "UNIPORTRAIT_STANDINS": str(standins)}
-            results[step] = check((*pytest, *heart, "tests/host"), {**folders, **browser, **threads}, nothing_selected)
+            environment = {**folders, **browser, **threads}
+            results[step] = check((*pytest, *by_file, *heart, "tests/host"), environment, nothing_selected)
         else:
             results[step] = "FAILED, not run" if options.require_host else "NOT RUN"
     return summary(results, time.monotonic() - started)
@@ -66,8 +69,7 @@ def pytest_command(
     """How to call pytest, and what it needs in its environment: the processors are shared out among its processes."""
     processors = os.cpu_count() or 1
     workers = options.workers or min(processors, MOST_WORKERS)
-    # Fixtures are of a file; files begin in the order in which they are collected.
-    command = [python, "-m", "pytest", "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
+    command = [python, "-m", "pytest", "-n", str(workers)]
     command += ["--durations", str(options.slowest)] if options.slowest else []
     return (*command, *arguments), {"OMP_NUM_THREADS": str(max(processors // workers, 1))}
 

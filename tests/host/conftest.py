@@ -83,6 +83,14 @@ def known_unet(pack):
 
 
 @pytest.fixture(scope="session")
+def known_uniportrait(small_weights):
+    """The UniPortrait weights that go with it."""
+    import small
+
+    return small.load_uniportrait(small.FACEID, small.ROUTER)
+
+
+@pytest.fixture(scope="session")
 def controlled(pack):
     """Prompts with a narrow ControlNet on both."""
     import comfy.controlnet

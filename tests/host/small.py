@@ -26,7 +26,7 @@ from graph import run_node
 
 APPLY = {"id_scale": 0.7, "lora_scale": 1.0, "start_percent": 0.0, "end_percent": 1.0}
 SAMPLER = {"seed": 7, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-KNOWN_WIDTH, WIDTH = 320, 160  # of the UNet: the known answers', and that of other tests
+KNOWN_WIDTH, WIDTH = 320, 96  # of the UNet: the known answers', and that of other tests
 FACEID, ROUTER, BACKBONE = "small-faceid.safetensors", "small-router.bin", "small-backbone.bin"
 NARROW_FACEID, NARROW_ROUTER = "narrow-faceid.safetensors", "narrow-router.bin"
 

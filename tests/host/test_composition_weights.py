@@ -201,13 +201,15 @@ def test_weights_in_other_precisions(uniportrait, core, base_weights, dtype, peo
 
 
 @pytest.mark.parametrize("people", [1, 2])
-def test_computing_in_bfloat16(unet, uniportrait, core, people):
+def test_computing_in_bfloat16(known_unet, known_uniportrait, core, people):
     """Bfloat16 moves this picture by 3 % and 11 %, since random weights amplify it; people may add nothing to that.
+
+    A narrow UNet has too few values for two roundings to be compared by the largest.
 
     The latent is 16 wide: PyTorch's CPU kernel of the last downsampling returns NaN now and then, in bfloat16, for
     feature maps only two wide.
     """
-    square = blank(height=16, width=16)
+    unet, uniportrait, square = known_unet, known_uniportrait, blank(height=16, width=16)
     people = small.people(core, people)
     patched, lora_only = (apply(unet, uniportrait, people, id_scale=scale) for scale in (0.7, 0.0))
     seen = []

@@ -23,9 +23,9 @@ def unet(known_unet):
 
 
 @pytest.fixture(scope="module")
-def uniportrait(small_weights):
+def uniportrait(known_uniportrait):
     """The weights that go with it."""
-    return small.load_uniportrait(small.FACEID, small.ROUTER)
+    return known_uniportrait
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,11 @@ from .matched_filter import (
     Template,
     make_templates,
     tensor,
-    window_of,
     write_model,
 )
 
 STRIDES = (8, 16, 32)
+BLOCK = STRIDE // CELL  # cells along a spot of the finest grid
 OUTPUTS = (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))  # and the number of values per spot
 PIXEL_SCALE, PIXEL_MEAN = 128, 127.5  # pixels come as 0..255, the templates are of (pixel − mean) / scale
 CHOICE_STEEPNESS = 2000.0  # correlations that differ by 0.002 weigh 1 to 55
@@ -64,13 +64,9 @@ def _build(templates: list[Template], static: bool) -> onnx.ModelProto:
         rows = node("Transpose", values, perm=[0, 2, 3, 1])
         node("Reshape", rows, constant([1, -1, columns], np.int64), output=name)
 
-    correlation, reddish = _correlate(graph, templates)
-
     # A spot of the grid takes the best of its 4×4 cells and of all templates, counted (row, column, template).
-    block = STRIDE // CELL
-    choices = block * block * len(templates)
-    one_hot = np.eye(choices).reshape(choices, block, block, len(templates)).transpose(0, 3, 1, 2)
-    by_choice = node("Conv", correlation, constant(one_hot), kernel_shape=[block, block], strides=[block, block])
+    choices = BLOCK * BLOCK * len(templates)
+    by_choice, reddish = _correlate(graph, templates)
     chosen = node("Softmax", node("Mul", by_choice, constant([CHOICE_STEEPNESS])), axis=1)
 
     def look_up(table: list[list[float]], weights: str = chosen) -> str:
@@ -79,9 +75,9 @@ def _build(templates: list[Template], static: bool) -> onnx.ModelProto:
 
     best = look_up([[1.0]] * choices, node("Mul", chosen, by_choice))
     score = node("Sigmoid", node("Mul", node("Sub", best, constant([THRESHOLD])), constant([STEEPNESS])))
-    score = node("Mul", score, node("MaxPool", reddish, kernel_shape=[block, block], strides=[block, block]))
+    score = node("Mul", score, reddish)
     boxes, landmarks = [], []
-    for cell in np.ndindex(block, block):
+    for cell in np.ndindex(BLOCK, BLOCK):
         origin = np.array(cell[::-1]) * CELL
         for template in templates:
             left_top, right_bottom = (template.box + origin) / STRIDE
@@ -108,21 +104,53 @@ def _build(templates: list[Template], static: bool) -> onnx.ModelProto:
 
 
 def _correlate(graph: Graph, templates: list[Template]) -> tuple[str, str]:
-    """Normalised cross-correlation with every template at every cell, and 1 where it is reddish around the cell."""
-    constant, node = graph.constant, graph.node
-    cells = {"kernel_shape": [CELL, CELL], "strides": [CELL, CELL]}
-    luminance_kernel = np.full((1, 3, CELL, CELL), 1 / (PIXEL_SCALE * 3 * CELL**2))
-    luminance = node("Conv", "input", constant(luminance_kernel), constant([-PIXEL_MEAN / PIXEL_SCALE]), **cells)
-    redness_kernel = np.reshape([-1, 0, 1], (1, 3, 1, 1)) * np.ones((CELL, CELL)) / (PIXEL_SCALE * CELL**2)
-    redness = node("Conv", "input", constant(redness_kernel), **cells)
+    """Normalised cross-correlation with every template at every cell of a spot, and 1 where a cell's surroundings are
+    reddish.
 
-    size, window = window_of(templates)
-    average = constant(np.full((1, 1, *window["kernel_shape"]), 1 / size))
-    response = node("Conv", luminance, constant([[template.patch] for template in templates]), **window)
+    The cells of a spot are channels, (row, column): OpenCV is many times faster with many channels and small kernels
+    than with one channel and large ones.
+
+    Returns:
+        Correlations (1, cells of a spot · templates, height/8, width/8), and (1, 1, height/8, width/8).
+    """
+    constant, node = graph.constant, graph.node
+    cells, half = BLOCK * BLOCK, len(templates[0].patch) // 2
+    size, spots = len(templates[0].patch) ** 2, {"kernel_shape": [STRIDE, STRIDE], "strides": [STRIDE, STRIDE]}
+    reach = -(-half // BLOCK)
+    window = {"kernel_shape": [2 * reach + 1] * 2, "pads": [reach] * 4}
+    of_cell = np.kron(np.eye(cells).reshape(cells, 1, BLOCK, BLOCK), np.ones((CELL, CELL))) / (PIXEL_SCALE * CELL**2)
+    to_luminance, to_redness = (of_cell * np.reshape(weights, (1, 3, 1, 1)) for weights in ([1 / 3] * 3, [-1, 0, 1]))
+    luminance = node("Conv", "input", constant(to_luminance), constant([-PIXEL_MEAN / PIXEL_SCALE] * cells), **spots)
+    redness = node("Conv", "input", constant(to_redness), **spots)
+
+    average = constant(_by_cell(np.full((1, 2 * half + 1, 2 * half + 1), 1 / size), reach))
+    patches = constant(_by_cell(np.stack([template.patch for template in templates]), reach))
+    response = node("Conv", luminance, patches, **window)
     mean, square_mean, mean_redness = (
         node("Conv", values, average, **window) for values in (luminance, node("Mul", luminance, luminance), redness)
     )
     variance = node("Max", node("Sub", square_mean, node("Mul", mean, mean)), constant([VARIANCE_FLOOR]))
-    correlation = node("Div", response, node("Sqrt", node("Mul", variance, constant([size]))))
+    for_all = constant(np.eye(cells).repeat(len(templates), axis=0)[..., None, None])
+    norm = node("Conv", node("Sqrt", node("Mul", variance, constant([size]))), for_all, kernel_shape=[1, 1])
     reddish = node("Sigmoid", node("Mul", node("Sub", mean_redness, constant([REDNESS])), constant([1e4])))
-    return correlation, reddish
+    return node("Div", response, norm), node("ReduceMax", reddish, axes=[1], keepdims=1)
+
+
+def _by_cell(patches: np.ndarray, reach: int) -> np.ndarray:
+    """Kernels over spots for a patch around each cell of a spot.
+
+    Args:
+        patches: (patches, cells, cells), of odd size.
+        reach: spots that a patch reaches to each side.
+
+    Returns:
+        (cells of a spot · patches, cells of a spot, 2 · reach + 1, 2 · reach + 1).
+    """
+    count, side, _ = patches.shape
+    spots = 2 * reach + 1
+    wide = np.zeros((BLOCK, BLOCK, count, spots * BLOCK, spots * BLOCK))
+    for row, column in np.ndindex(BLOCK, BLOCK):
+        top, left = reach * BLOCK + row - side // 2, reach * BLOCK + column - side // 2
+        wide[row, column, :, top : top + side, left : left + side] = patches
+    kernels = wide.reshape(-1, spots, BLOCK, spots, BLOCK).transpose(0, 2, 4, 1, 3)
+    return kernels.reshape(-1, BLOCK * BLOCK, spots, spots)
