@@ -9,8 +9,6 @@ import small
 from graph import run_node
 from oracle import ksample
 
-pytestmark = pytest.mark.heart
-
 EXACT = 1e-5
 CASES = recipe.cases()
 SCALE = 0.18215  # of Stable Diffusion 1.5's latents
@@ -52,6 +50,7 @@ def person(core, name, tokens):
     return core("embedding.identity").Identity(cond=drawn[rows // 2], uncond=drawn[0])
 
 
+@pytest.mark.heart
 @pytest.mark.parametrize("name", ["single_ip", "shared"])
 @pytest.mark.parametrize("style_first", [True, False])
 def test_unet(unet, uniportrait, core, pack_module, ip_layers, name, style_first):
@@ -93,6 +92,7 @@ def published_units(trajectory):
     return trajectory.latents / (1 + trajectory.sigmas**2).sqrt()[:, None, None, None]
 
 
+@pytest.mark.heart
 def test_inversion(unet, uniportrait, core, pack_module):
     """People that were applied to the model have no part in it."""
     wanted = recipe.golden("inversion_small")["trajectory"]
