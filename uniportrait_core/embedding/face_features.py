@@ -3,6 +3,8 @@
 Follows `get_single_faceid_embeds` of the published `uniportrait_pipeline.py`.
 """
 
+from math import isqrt
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -57,11 +59,24 @@ def resampler_inputs(stages: list[Tensor], clip_features: Tensor) -> tuple[Tenso
         Intrinsic features (1, photos · 49, 512): the last map. Structure features (1, photos · 256, 448 + clip_dim):
         the other maps brought to CLIP's grid, shallow to deep, then CLIP.
     """
+    intrinsic, shallow = local_features(stages, grid=isqrt(clip_features.shape[1]))
+    structure = torch.cat((shallow, clip_features), dim=-1)
+    return rearrange(intrinsic, "p n c -> 1 (p n) c"), rearrange(structure, "p n c -> 1 (p n) c")
+
+
+def local_features(stages: list[Tensor], grid: int) -> tuple[Tensor, Tensor]:
+    """The backbone's maps as features, photo by photo.
+
+    Args:
+        stages: the maps, each (photos, channels, height, width).
+        grid: height and width of CLIP's grid.
+
+    Returns:
+        Of the last map, (photos, 49, 512); of the others, brought to the grid, shallow to deep, (photos, grid², 448).
+    """
     *shallow, last = stages
-    grid = round(clip_features.shape[1] ** 0.5)
     maps = [F.interpolate(stage, size=(grid, grid), mode="bilinear", align_corners=False) for stage in shallow]
-    structure = torch.cat((rearrange(torch.cat(maps, dim=1), "p c h w -> p (h w) c"), clip_features), dim=-1)
-    return rearrange(last, "p c h w -> 1 (p h w) c"), rearrange(structure, "p n c -> 1 (p n) c")
+    return rearrange(last, "p c h w -> p (h w) c"), rearrange(torch.cat(maps, dim=1), "p c h w -> p (h w) c")
 
 
 def unconditional_inputs(backbone: FaceBackbone, mean_colour: Tensor) -> tuple[Tensor, Tensor]:
