@@ -13,7 +13,7 @@ from torch import Tensor
 from ..config import Features, Guidance
 
 NEITHER, FACES, TEXT, BOTH = range(4)  # which conditions are dropped
-STEP, GUMBEL = range(2)  # streams of a picture's seed; how it was cut and who is with it is a third
+STEP, GUMBEL, BRANCH, TOKENS = range(4)  # streams of a picture's seed
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,11 @@ def _one(
     offset = dice.standard_normal((latent[0], 1, 1), np.float32)
     odds = np.cumsum([guidance.drop_both, guidance.drop_text, guidance.drop_faces])
     dropped = BOTH - np.searchsorted(odds, dice.random(), side="right")
-    # Of each person: the branch is left out, some of its features are, or nothing is (paper section 3.2).
-    branch = dice.random(people)
+    # Of each person: the branch is left out, some of its features are, or nothing is (paper section 3.2). People who
+    # are padding come last, so they change nobody's dice.
+    branch = np.random.default_rng((seed, BRANCH)).random(people)
     scale = (branch >= features.drop_path).astype(np.float32)
     some = (branch >= features.drop_path) & (branch < features.drop_path + features.drop_token)
-    kept = (dice.random((people, structure)) >= features.token_share * some[:, None]).astype(np.float32)
+    tokens = np.random.default_rng((seed, TOKENS)).random((people, structure))
+    kept = (tokens >= features.token_share * some[:, None]).astype(np.float32)
     return timestep, noise, offset, posterior, dropped, scale, kept

@@ -62,12 +62,16 @@ class Frozen(nn.Module):
         if cached:  # what they see is in the shards; the backbone still compares previews with photos
             self.face = None
 
+    @property
+    def divisor(self) -> int:
+        """Pixels to a spot of the latent."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
     def latent_size(self, batch: Batch) -> tuple[int, int, int]:
         """Channels, height and width of the batch's latents."""
         if batch.moments is not None:
             return batch.moments.shape[1] // 2, *batch.moments.shape[2:]
-        divisor = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        return self.vae.config.latent_channels, *(side // divisor for side in batch.pixels.shape[2:])
+        return self.vae.config.latent_channels, *(side // self.divisor for side in batch.pixels.shape[2:])
 
     def widths(self, faces: Faces) -> tuple[int, int]:
         """Of intrinsic and structure features, for a resampler that reads such faces."""
@@ -88,7 +92,7 @@ class Frozen(nn.Module):
         added = None
         if pooled is not None:
             pooled = torch.where(throws.no_text[:, None], blank_pooled, pooled)
-            added = {"text_embeds": pooled, "time_ids": batch.sizes.to(pooled)}
+            added = {"text_embeds": pooled, "time_ids": self._sizes(batch).to(pooled)}
         return Conditions(text, added, self._people(batch, throws))
 
     def features(self, faces: Faces) -> Faces:
@@ -105,6 +109,11 @@ class Frozen(nn.Module):
         made = self.choice.arrange(flat.embedding, flat.intrinsic, flat.shallow, flat.clip)
         return tuple(part.unflatten(0, rows) for part in made)
 
+    def _sizes(self, batch: Batch) -> Tensor:
+        """SDXL's six: height and width before, top and left of the cut, height and width of the cut."""
+        cut = torch.tensor(self.latent_size(batch)[1:], device=batch.corner.device) * self.divisor
+        return torch.cat((batch.original, batch.corner, cut.expand_as(batch.corner)), dim=1)
+
     @property
     def structure_features(self) -> int:
         """How many a person has."""
@@ -119,8 +128,8 @@ class Frozen(nn.Module):
             return FaceInputs(batch.present, image=image)
         intrinsic, structure = self.arranged(faces)
         if batch.other is not None:
-            others, _ = self.arranged(self.features(batch.other))
-            intrinsic = torch.where(batch.has_other[..., None, None], others, intrinsic)
+            others, _ = self.arranged(self.features(_each(batch.other, lambda t: t[:, None])))
+            intrinsic = torch.where(batch.has_other[:, None, None, None], others, intrinsic)
         blank = self.arranged(nobody)
         intrinsic, structure = (
             torch.where(gone[..., None, None], nothing, seen)

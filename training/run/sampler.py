@@ -10,6 +10,7 @@ from torch import Tensor
 from uniportrait_core.routing.record import RoutingRecord
 from uniportrait_core.routing.regions import grid_size
 
+from ..config import Preview
 from ..model.network import Network, Routing
 
 
