@@ -47,7 +47,10 @@ class Data(Table):
     """The pictures.
 
     Attributes:
-        shards: folders that `python -m training prepare` made.
+        shards: folders that `python -m training prepare` made; or folders of pictures with captions, which are then
+            prepared beside themselves.
+        detector: as for `prepare`, "yunet:FILE" or "insightface:FOLDER"; prepares folders of pictures, and compares
+            drawn faces with their photos. "" does neither.
         resolution: height and width of the pictures, in pixels.
         buckets: whether pictures keep their proportions, in groups of like shape.
         max_people: pictures with more are left out.
@@ -57,6 +60,7 @@ class Data(Table):
     """
 
     shards: Annotated[list[Path], Field(min_length=1)]
+    detector: str = ""
     resolution: Annotated[int, Field(ge=64, multiple_of=8)] = 512
     buckets: bool = False
     max_people: Count = 4
@@ -193,7 +197,6 @@ class Preview(Table):
         guidance: scale.
         id_scale: strength of the faces.
         structure_scale: weight of the structure branch.
-        detector: as for `prepare`; finds the drawn faces to compare them with their photos. "" compares nothing.
     """
 
     every: Annotated[int, Field(ge=0)] = 1000
@@ -202,7 +205,6 @@ class Preview(Table):
     guidance: Annotated[float, Field(ge=1)] = 7.5
     id_scale: Annotated[float, Field(ge=0)] = 0.7
     structure_scale: Share = 0.1
-    detector: str = ""
 
 
 class Config(Table):

@@ -22,7 +22,9 @@ def train(made) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_accumulated_passes_are_one_large_batch(tmp_path, stage):
-    rate = {"learning_rate": 1e-4}  # Adam makes a step of the rate out of a gradient that is next to nothing but rounding
+    rate = {
+        "learning_rate": 1e-4
+    }  # Adam makes a step of the rate out of a gradient that is next to nothing but rounding
     once = train(trainer(stage, tmp_path / "once", optimizer=rate, run={"batch": 4}))
     parts = train(trainer(stage, tmp_path / "parts", optimizer=rate, run={"batch": 2, "accumulation": 2}))
     began = trainer(stage, tmp_path / "began").trained

@@ -18,7 +18,8 @@ from ..data.portraits import Portraits, View
 from ..model.build import build
 from ..model.layout import load_schedule
 from ..prepare.detectors import make_detector
-from .export import export
+from ..prepare.run import prepared
+from .export import FILES, export
 from .inputs import Frozen
 from .log import Log
 from .loop import Trainer
@@ -44,7 +45,8 @@ def run_stage(path: Path, stage: str) -> Path:
     run, preview = config.run, config.preview
     accelerator = Accelerator(mixed_precision=run.precision)
     set_seed(run.seed)  # the same beginning for every process
-    portraits = open_data(config, stage)
+    with accelerator.main_process_first():  # who prepares, where that is not done
+        portraits = open_data(config, stage)
     frozen = Frozen(config, portraits.cached)
     built = build(config, stage, frozen.widths(collate([portraits[0, 0]]).faces))
     schedule = load_schedule(config.base.model)
@@ -56,7 +58,7 @@ def run_stage(path: Path, stage: str) -> Path:
 
     def previews() -> Previews:
         samples = collate([portraits[number, number] for number in range(min(preview.count, len(portraits)))])
-        detector = make_detector(preview.detector) if preview.detector else None
+        detector = make_detector(config.data.detector) if config.data.detector else None
         with accelerator.autocast():
             return draw(
                 built.network, frozen, schedule, samples.to(accelerator.device), preview, config.router.choice, detector
@@ -74,14 +76,14 @@ def run_stage(path: Path, stage: str) -> Path:
             if main and preview.every and (last or trainer.step % preview.every == 0):
                 log.pictures(trainer.step, previews())
             accelerator.wait_for_everyone()
-    path = run.output
     if main:
-        path = export(trainer.weights(), config, stage, built.kind, trainer.step, run.output)
-    return path
+        export(trainer.weights(), config, stage, built.kind, trainer.step, run.output)
+    accelerator.wait_for_everyone()
+    return run.output / FILES[stage]
 
 
 def open_data(config: Config, stage: str) -> Portraits:
-    """The pictures of a stage. Raises UniPortraitError where there are none."""
+    """The pictures of a stage, prepared where they are not yet. Raises UniPortraitError where there are none."""
     data, several = config.data, stage == "multi"
     view = View(
         data.resolution,
@@ -90,7 +92,7 @@ def open_data(config: Config, stage: str) -> Portraits:
         0.0 if several else data.second_photo,
         data.extra_person if several else 0.0,
     )
-    return Portraits(data.shards, view)
+    return Portraits([prepared(folder, data.detector or None, data.workers or 1) for folder in data.shards], view)
 
 
 def steps_of(trainer: Trainer, portraits: Portraits) -> Iterator[list[Batch]]:
