@@ -74,6 +74,7 @@ class PerceiverAttention(nn.Module):
         read = (
             (*self._keys_values(self.norm1(part.to(queries.device))), None if bias is None else bias[:, None, None])
             for part, bias in zip(features, biases, strict=True)
+            if part.shape[1]  # weights may have been trained without intrinsic features
         )
         parts = chain(read, [(*self._keys_values(queries), None)])
         attended = attend_in_parts(self._split_heads(self.to_q(queries)), parts)
