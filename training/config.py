@@ -228,8 +228,10 @@ class Config(Table):
             raise ValueError(f"guidance.drop_faces, drop_text and drop_both add up to {drops:g}, at most 1 can be")
         if self.features.drop_path + self.features.drop_token > 1:
             raise ValueError("features.drop_path and features.drop_token add up to more than 1")
-        if len(set(self.features.structure)) < len(self.features.structure):
-            raise ValueError("features.structure names one of its features twice")
+        if self.features.structure not in (["shallow", "clip"], ["shallow"], ["clip"]):
+            raise ValueError(
+                f"features.structure is {self.features.structure}, needed is shallow, clip, or both in this order"
+            )
         if self.router.choice == "none" and "router" in self.model_fields_set and self.router.loss_weight:
             raise ValueError("router.loss_weight has to be 0 where router.choice is none: there is nothing to route")
         return self

@@ -149,11 +149,17 @@ def narrow_models_known() -> Iterator[None]:
 
 
 def call_unet(
-    model: ModelPatcher, x: Tensor, timestep: float, text: Tensor, kinds: list[int], **further: object
+    model: ModelPatcher,
+    x: Tensor,
+    timestep: float,
+    text: Tensor,
+    kinds: list[int],
+    y: Tensor | None = None,
+    **further: object,
 ) -> Tensor:
     """One UNet call as the host's samplers make it, with everything that is patched into `model`.
 
-    `further` goes to the call's transformer_options.
+    `further` goes to the call's transformer_options; `y` are SDXL's further conditions, zeros where they are None.
     """
     comfy.model_management.load_models_gpu([model])
     options = comfy.model_patcher.create_model_options_clone(model.model_options)
@@ -162,12 +168,14 @@ def call_unet(
     settings = {**options["transformer_options"], "cond_or_uncond": kinds, "sigmas": sigma, **further}
     try:
         with torch.inference_mode():
-            return call_base(model.model, x, torch.full((len(x),), timestep), text, settings)
+            return call_base(model.model, x, torch.full((len(x),), timestep), text, settings, y)
     finally:
         model.cleanup()
 
 
-def call_base(base: BaseModel, x: Tensor, timesteps: Tensor, text: Tensor, options: dict) -> Tensor:
+def call_base(
+    base: BaseModel, x: Tensor, timesteps: Tensor, text: Tensor, options: dict, y: Tensor | None = None
+) -> Tensor:
     """What `BaseModel.apply_model` does, wrappers included, but for the scaling of input and output to noise levels.
 
     The published answers are the bare UNet's.
@@ -175,7 +183,7 @@ def call_base(base: BaseModel, x: Tensor, timesteps: Tensor, text: Tensor, optio
 
     def bare(x, _t, _concat, context, _control, transformer_options):
         width = base.model_config.unet_config.get("adm_in_channels")
-        extra = {"y": x.new_zeros(len(x), width)} if width else {}  # SDXL's size conditioning
+        extra = {"y": x.new_zeros(len(x), width) if y is None else y} if width else {}
         return base.diffusion_model(x, timesteps, context=context, transformer_options=transformer_options, **extra)
 
     wrappers = get_all_wrappers(WrappersMP.APPLY_MODEL, options)

@@ -63,7 +63,10 @@ def test_the_settings_that_come_along(path):
             "features.intrinsic is 'some': input should be 'local', 'global' or 'none'",
         ),
         ("\n[features]\nstructure = []", "features.structure is []: list should have at least 1 item"),
-        ("\n[features]\nstructure = ['clip', 'clip']", "features.structure names one of its features twice"),
+        (
+            "\n[features]\nstructure = ['clip', 'clip']",
+            "features.structure is ['clip', 'clip'], needed is shallow, clip, or both",
+        ),
         ("\n[features]\ndrop_path = 0.8", "features.drop_path and features.drop_token add up to more than 1"),
         ("\n[guidance]\ndrop_faces = 0.95", "guidance.drop_faces, drop_text and drop_both add up to 1.05"),
         ("\n[router]\nchoice = 'none'", "router.loss_weight has to be 0 where router.choice is none"),

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
-
 import trainers
+from diffusers import UNet2DConditionModel
 from toy import Toy
+
 from training.data.batch import collate
 from training.data.order import Batches
 from training.model.layout import load_schedule

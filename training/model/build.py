@@ -9,6 +9,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from uniportrait_core.attention.adapter import PROJECTIONS, IDLayer
+from uniportrait_core.embedding.feature_choice import FeatureChoice
 from uniportrait_core.embedding.resampler import FaceIDResampler
 from uniportrait_core.errors import UniPortraitError
 from uniportrait_core.files.checkpoint import FaceIDWeights, load_faceid, load_ip_adapter
@@ -66,6 +67,11 @@ def build(config: Config, stage: str, widths: tuple[int, int]) -> Built:
     return Built(network, kind_of(unet))
 
 
+def choice_of(config: Config) -> FeatureChoice:
+    """The features that the resampler reads."""
+    return FeatureChoice(config.features.intrinsic, tuple(config.features.structure))
+
+
 def parameters_of(network: nn.Module, part: str) -> Iterator[tuple[str, nn.Parameter]]:
     """The parameters of one of `PARTS`, with their names."""
     for name, parameter in network.named_parameters():
@@ -106,10 +112,11 @@ def _multi(
     stage_one = load_faceid(path)
     _check_layers(path, stage_one.layers, unet, layers)
     found = (stage_one.resampler.intrinsic_dim, stage_one.resampler.structure_dim)
-    if found != widths:
+    if found != widths or stage_one.metadata.features != choice_of(config):
         raise UniPortraitError(
-            f"{path.name} was trained on features {found[0]} and {found[1]} wide, the data has {widths[0]} and "
-            f"{widths[1]}. Give the face_backbone, clip_vision and features of stage I."
+            f"{path.name} was trained on {stage_one.metadata.features}, {found[0]} and {found[1]} wide; here they are "
+            f"{choice_of(config)}, {widths[0]} and {widths[1]} wide. Give the face_backbone, clip_vision and features "
+            "of stage I."
         )
     rank = len(stage_one.lora[0]["q"].down) if stage_one.lora else 0
     adapter = Adapter(layers, rank, stage_one.resampler.token_shape, routed)

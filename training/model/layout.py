@@ -8,12 +8,11 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 
 from uniportrait_core.errors import UniPortraitError
+from uniportrait_core.files.metadata import base_name
 
 from ..frozen.folders import load_part
 
 CROSS = ".attn2."  # in the names of cross-attention layers
-KINDS = {(768, False): "Stable Diffusion 1.5", (1024, False): "Stable Diffusion 2", (2048, True): "SDXL"}
-"""By width of the text, and whether a second text encoder conditions the UNet."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,7 @@ def attention_layers(unet: UNet2DConditionModel) -> list[AttentionLayer]:
 
 def kind_of(unet: UNet2DConditionModel) -> str:
     """What kind of model weights for this UNet are for, in words."""
-    context, pooled = unet.config.cross_attention_dim, unet.config.addition_embed_type == "text_time"
-    other = f"a model with text {context} wide" + (" and a second text encoder" if pooled else "")
-    return KINDS.get((context, pooled), other)
+    return base_name(unet.config.cross_attention_dim)
 
 
 def _attentions(unet: UNet2DConditionModel) -> Iterator[tuple[str, Attention]]:

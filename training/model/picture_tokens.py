@@ -11,17 +11,12 @@ class PictureTokens(nn.Module):
 
     def __init__(self, adapter: IPAdapter):
         super().__init__()
-        self.dim = adapter.dim
+        self.token_shape = adapter.token_shape  # tokens of a picture, and their width
         names = ("weight", "bias", "norm_weight", "norm_bias")
         for name, tensor in zip(names, (*adapter.project, *adapter.norm), strict=True):
             self.register_buffer(name, tensor)
 
-    @property
-    def token_shape(self) -> tuple[int, int]:
-        """Tokens of a picture, and their width."""
-        return len(self.weight) // self.dim, self.dim
-
     def forward(self, image: Tensor) -> Tensor:
         """Tokens, (pictures, people, tokens, dim), of image embeddings, (pictures, people, projection)."""
         tokens = F.linear(image, self.weight, self.bias).unflatten(-1, self.token_shape)
-        return F.layer_norm(tokens, (self.dim,), self.norm_weight, self.norm_bias)
+        return F.layer_norm(tokens, self.token_shape[1:], self.norm_weight, self.norm_bias)

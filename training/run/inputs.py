@@ -7,7 +7,6 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from uniportrait_core.embedding.feature_choice import FeatureChoice
 from uniportrait_core.errors import UniPortraitError
 
 from ..config import Config
@@ -16,6 +15,7 @@ from ..data.sample import Faces
 from ..frozen.faces import FaceEncoder
 from ..frozen.latents import load_vae, scaled, to_moments
 from ..frozen.text import TextEncoder
+from ..model.build import choice_of
 from ..model.network import FaceInputs
 from .dice import Throws
 
@@ -50,7 +50,7 @@ class Frozen(nn.Module):
         for key in ("clip_vision", "face_backbone"):
             if not getattr(config.base, key):
                 raise UniPortraitError(f"base.{key} is missing, which sees faces. Give its path.")
-        self.choice = FeatureChoice(config.features.intrinsic, tuple(config.features.structure))
+        self.choice = choice_of(config)
         self.pictures = bool(config.base.ip_adapter)
         self.text = TextEncoder(config.base.model)
         self.vae: AutoencoderKL = load_vae(config.base.model)
