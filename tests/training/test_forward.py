@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import tiny
 from training.config import Config
 from training.model.build import TRAINED, build
 from training.model.layout import attention_layers, load_unet

@@ -4,16 +4,16 @@ import shutil
 
 import pytest
 import torch
-import trainers
 from diffusers import UNet2DConditionModel
-from toy import Toy
 
+import trainers
+from toy import Toy
 from training.data.batch import collate
 from training.data.order import Batches
 from training.model.layout import load_schedule
 from training.run.export import export
 
-PRETRAINING, STAGE_ONE, STAGE_TWO = 120, 120, 160
+PRETRAINING, STAGE_ONE, STAGE_TWO = 100, 80, 200
 SCALE = 0.18215  # of latents
 
 
@@ -75,6 +75,7 @@ def test_both_stages_learn(base, tmp_path):
     path = export(one.weights(), one.config, "single", "toy", STAGE_ONE, tmp_path)
 
     settings["run"]["stage_one"] = str(path)
+    settings["optimizer"]["learning_rate"] = 5e-3
     several = trainers.trainer("multi", tmp_path, **settings)
     began = examine(several)
     learn(several, STAGE_TWO)

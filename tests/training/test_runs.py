@@ -12,8 +12,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from trainers import ROOT, command, stage_one, write_settings
 
+from trainers import ROOT, command, stage_one, write_settings
 from training.run import checkpoint
 from training.run.course import run_stage
 from training.run.export import FILES

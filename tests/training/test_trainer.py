@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 from accelerate import Accelerator
-from trainers import batches, move, trainer
 
+from trainers import batches, move, trainer
 from training.run import checkpoint
 from uniportrait_core.errors import UniPortraitError
 

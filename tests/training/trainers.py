@@ -8,13 +8,13 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
-import tiny
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import save
-from toy import SIDE, Toy
 
+import tiny
+from toy import SIDE, Toy
 from training.config import Config, read_config
 from training.data.batch import Batch, collate
 from training.data.index import FILE, index_content
