@@ -1,7 +1,9 @@
 """Features in the shards are what the frozen networks make of the pictures on the spot."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +26,12 @@ from uniportrait_core.errors import UniPortraitError
 HALF = 2e-3  # half precision has 11 bits; batches of another size change float32 far less
 
 
+@pytest.fixture
+def copied(shards, tmp_path) -> Path:
+    """Shards without features."""
+    return Path(shutil.copytree(shards, tmp_path / "copied"))
+
+
 def assert_close(found: torch.Tensor, wanted: torch.Tensor) -> None:
     assert found.dtype == torch.float16 and found.shape == wanted.shape
     assert (found.float() - wanted).abs().max() <= HALF * wanted.abs().max()
@@ -42,49 +50,48 @@ def test_features_are_those_of_the_networks(cached_shards, caching):
 
 
 @pytest.mark.parametrize(("buckets", "size"), [(False, (192, 280)), (True, (176, 256))])
-def test_moments_are_of_the_whole_picture_at_the_size_of_training(settings, caching, tmp_path, buckets, size):
+def test_moments_are_of_the_whole_picture_at_the_size_of_training(settings, caching, copied, buckets, size):
     """A picture of 192×277: its shorter side is the square's, or it covers the bucket of 128×256."""
-    prepare(settings, tmp_path, caching=replace(caching, resolution=192, buckets=buckets))
-    members = samples(tmp_path)["place1/picture004"]
+    prepare(settings, copied, caching=replace(caching, resolution=192, buckets=buckets))
+    members = samples(copied)["place1/picture004"]
     whole = Image.fromarray(pixels(members["jpg"])).resize(size[::-1], Image.Resampling.LANCZOS)
     wanted = to_moments(load_vae(caching.base), to_tensor(np.asarray(whole))[None])[0]
     assert wanted.shape == (8, size[0] // 8, size[1] // 8)
     assert_close(load(members["safetensors"])["moments"], wanted)
 
 
-def test_sdxl_has_pooled_text(settings, caching, tmp_path):
+def test_sdxl_has_pooled_text(settings, caching, copied, tmp_path):
     caching = replace(caching, base=tiny.base_folder(tmp_path / "base", "sdxl"))
-    prepare(settings, tmp_path / "shards", caching=caching)
+    prepare(settings, copied, caching=caching)
     text = TextEncoder(caching.base)
-    for members in samples(tmp_path / "shards").values():
+    for members in samples(copied).values():
         found, facts = load(members["safetensors"]), json.loads(members["json"])
         wanted, pooled = text([facts["caption"]])
         assert_close(found["text"], wanted[0])
         assert_close(found["pooled"], pooled[0])
 
 
-def test_features_may_come_later_and_leave_the_rest_as_it_was(settings, caching, cached_shards, tmp_path):
-    prepare(settings, tmp_path)
-    before = samples(tmp_path)
-    prepare(settings, tmp_path, caching=caching)
-    assert everything(tmp_path) == everything(cached_shards)
-    for key, members in samples(tmp_path).items():
+def test_features_may_come_later_and_leave_the_rest_as_it_was(settings, caching, cached_shards, copied):
+    before = samples(copied)
+    prepare(settings, copied, caching=caching)
+    assert everything(copied) == everything(cached_shards)
+    for key, members in samples(copied).items():
         assert {name: data for name, data in members.items() if name != "safetensors"} == before[key]
-    prepare(settings, tmp_path)  # without asking for them again
-    assert everything(tmp_path) == everything(cached_shards)
+    prepare(settings, copied)  # without asking for them again
+    assert everything(copied) == everything(cached_shards)
 
 
-def test_features_of_other_networks_take_their_place(settings, caching, tmp_path):
-    prepare(settings, tmp_path / "shards", caching=caching)
-    first = load_index(tmp_path / "shards").cache
+def test_features_of_other_networks_take_their_place(settings, caching, copied, tmp_path):
+    prepare(settings, copied, caching=caching)
+    first = load_index(copied).cache
     other = replace(caching, base=tiny.base_folder(tmp_path / "base", seed=1))
-    prepare(settings, tmp_path / "shards", caching=other)
-    second = load_index(tmp_path / "shards").cache
+    prepare(settings, copied, caching=other)
+    second = load_index(copied).cache
     assert second["networks"] == fingerprints(other.base, other.clip_vision, other.face_backbone)
     different = {name for name, mark in second["networks"].items() if mark != first["networks"][name]}
     assert different == {"vae", "text"}
     text = TextEncoder(other.base)(["picture 4 of 4"])[0][0]
-    members = samples(tmp_path / "shards")["place1/picture004"]
+    members = samples(copied)["place1/picture004"]
     assert_close(load(members["safetensors"])["text"], text)
 
 
@@ -111,13 +118,13 @@ def test_networks_that_are_missing(settings, caching, tmp_path, missing, message
     assert not (tmp_path / "shards").exists()
 
 
-def test_features_that_half_precision_does_not_hold(settings, caching, tmp_path):
+def test_features_that_half_precision_does_not_hold(settings, caching, copied, tmp_path):
     weights = load_file(caching.face_backbone)
     weights["output_layer.3.weight"] *= 1e9
     save_file(weights, tmp_path / "wild.safetensors")
     with pytest.raises(UniPortraitError, match="The embedding of place0/picture000 reach .* half precision"):
-        prepare(settings, tmp_path / "shards", caching=replace(caching, face_backbone=tmp_path / "wild.safetensors"))
-    assert not (tmp_path / "shards/index.json").exists()
+        prepare(settings, copied, caching=replace(caching, face_backbone=tmp_path / "wild.safetensors"))
+    assert not (copied / "index.json").exists()
 
 
 def test_devices():
