@@ -13,7 +13,7 @@ from standins.yunet import write_yunet
 from training.prepare.settings import Filters
 
 SIDE = 192  # of the shorter side, in pixels
-SMALL = Filters(min_size=128, min_face=12, max_people=5, min_sharpness=8)  # what is good enough here
+SMALL = Filters(min_size=128, min_face=12, max_people=5, min_sharpness=8.0)  # what is good enough here
 GREY = 128
 
 

@@ -59,10 +59,10 @@ def cut(size: Size, around: tuple[float, float, float, float], resolution: int, 
 @cache
 def bucket_sizes(resolution: int) -> tuple[Size, ...]:
     """Heights and widths of about the area of a square, from the widest to the tallest."""
-    heights = range(BUCKET_STEP, resolution**2 // BUCKET_STEP + 1, BUCKET_STEP)
-    sizes = ((height, resolution**2 // height // BUCKET_STEP * BUCKET_STEP) for height in heights)
-    fitting = tuple(size for size in sizes if min(size) and max(size) <= WIDEST * min(size))
-    return fitting or ((resolution, resolution),)
+    heights = range(BUCKET_STEP, resolution, BUCKET_STEP)
+    wide = [(height, resolution**2 // height // BUCKET_STEP * BUCKET_STEP) for height in heights]
+    wide = [(height, width) for height, width in wide if height < width <= WIDEST * height]
+    return (*wide, (resolution, resolution), *((width, height) for height, width in reversed(wide)))
 
 
 def bucket(size: Size, resolution: int) -> int:

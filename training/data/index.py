@@ -18,7 +18,7 @@ from uniportrait_core.errors import UniPortraitError
 FILE = "index.json"
 FORMAT, VERSION = "uniportrait-shards", 1
 UNKNOWN = -1  # number of a person without a name
-PREPARE = "Run `python -m training prepare` with the same settings again"
+PREPARE = "run `python -m training prepare` with the same settings again"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def load_index(folder: str | Path) -> Index:
             "your pictures, or run the same command again if it was stopped."
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UniPortraitError(f"{address}/{FILE} cannot be read ({error}). {PREPARE}.") from error
+        raise UniPortraitError(f"{address}/{FILE} cannot be read ({error}). Copy it again, or {PREPARE}.") from error
     if found != (FORMAT, VERSION):
         raise UniPortraitError(
             f"{address}/{FILE} is of format {found}, needed is {(FORMAT, VERSION)}. Prepare the pictures with this "
@@ -126,9 +126,9 @@ def join(indices: Sequence[Index]) -> Index:
     first = indices[0]
     for index in indices[1:]:
         if index.cache != first.cache:
-            places = (Path(one.shards[0].address).parent for one in (first, index))
+            places = (one.shards[0].address.rpartition("/")[0] for one in (first, index))
             raise UniPortraitError(
-                f"{' and '.join(map(str, places))} have different cached features: {first.cache} and {index.cache}. "
+                f"{' and '.join(places)} have different cached features: {first.cache} and {index.cache}. "
                 "Run `python -m training prepare --cache` with the same networks and resolution on both, or train "
                 "without cached features."
             )
@@ -178,6 +178,6 @@ def _check(file: Path, shard: Shard) -> None:
 def damaged(shard: Shard, found: str) -> UniPortraitError:
     """The error for a shard that is not as it was written."""
     return UniPortraitError(
-        f"{shard.address} is {found}, written were {shard.bytes:,} bytes. Copy this shard again, or: {PREPARE}, which "
+        f"{shard.address} is {found}, written were {shard.bytes:,} bytes. Copy this shard again, or {PREPARE}, which "
         "makes it anew."
     )

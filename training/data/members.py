@@ -26,8 +26,8 @@ def read_members(shard: Shard, place: np.ndarray) -> tuple[str, dict[str, bytes]
     files, path = fsspec.url_to_fs(shard.address)
     try:
         content = files.cat_file(path, start=offset, end=offset + length)
-        if len(content) < length:
-            raise damaged(shard, f"{offset + len(content):,} bytes long")
+        if len(content) != length:  # fewer at a lost end; more from a server that does not know of ranges
+            raise damaged(shard, f"not readable at byte {offset:,} ({len(content):,} bytes came instead of {length:,})")
         return _members(content)
     except (OSError, tarfile.TarError, ValueError) as error:
         raise damaged(shard, f"not readable at byte {offset:,} ({error})") from error

@@ -29,7 +29,7 @@ def add_prepare(commands: Any) -> None:
     parser.add_argument("source", type=Path, metavar="SOURCE")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the shards, the index and the report")
     parser.add_argument("--detector", required=True, help="yunet:FILE or insightface:FOLDER, the folder of a pack")
-    parser.add_argument("--workers", type=_positive, default=os.cpu_count(), help="processes (default: all cores)")
+    _add(parser, "--workers", os.cpu_count() or 1, "processes that look for faces", type=_positive)
     _add_labels(parser.add_argument_group("captions and names"))
     _add_filters(parser.add_argument_group("what is good enough (others are left out and counted)"))
     _add_shards(parser.add_argument_group("shards"))
@@ -39,55 +39,33 @@ def add_prepare(commands: Any) -> None:
 def _add_labels(group: Any) -> None:
     default = Labels()
     group.add_argument("--captions", type=Path, metavar="FILE", help="JSON Lines, a row for each picture")
-    group.add_argument("--file-column", default=default.file_column, help="path below SOURCE (default: %(default)s)")
-    group.add_argument("--caption-column", default=default.caption_column, help="of rows (default: %(default)s)")
-    group.add_argument(
-        "--identity",
-        choices=IDENTITIES,
-        default=default.identity,
-        help="names of people: from each picture's folder, or from a column (default: %(default)s)",
-    )
-    group.add_argument(
+    _add(group, "--file-column", default.file_column, "holds a picture's path below SOURCE", metavar="NAME")
+    _add(group, "--caption-column", default.caption_column, "holds the caption", metavar="NAME")
+    _add(group, "--identity", default.identity, "names of people: folders or a column have them", choices=IDENTITIES)
+    _add(
+        group,
         "--identity-column",
-        default=default.identity_column,
-        help="a name, or for several people a list from left to right (default: %(default)s)",
+        default.identity_column,
+        "holds a name, or for several people a list from left to right",
+        metavar="NAME",
     )
 
 
 def _add_filters(group: Any) -> None:
     default = Filters()
-    group.add_argument("--min-size", type=int, default=default.min_size, help="shorter side (default: %(default)s)")
-    group.add_argument(
-        "--min-face",
-        type=int,
-        default=default.min_face,
-        help="shorter side of a face; smaller ones are background (default: %(default)s)",
-    )
-    group.add_argument("--max-people", type=_positive, default=default.max_people, help="(default: %(default)s)")
-    group.add_argument(
-        "--min-sharpness",
-        type=float,
-        default=default.min_sharpness,
-        help="variance of a face's Laplacian at 112 pixels; sharp ones have hundreds (default: %(default)s)",
-    )
-    group.add_argument(
-        "--min-confidence", type=float, default=default.min_confidence, help="of the detector (default: %(default)s)"
-    )
+    _add(group, "--min-size", default.min_size, "shorter side of a picture", type=int)
+    _add(group, "--min-face", default.min_face, "shorter side of a face; smaller ones are background", type=int)
+    _add(group, "--max-people", default.max_people, "in a picture", type=_positive)
+    sharpness = "variance of a face's Laplacian at 112 pixels; sharp ones have hundreds"
+    _add(group, "--min-sharpness", default.min_sharpness, sharpness, type=float)
+    _add(group, "--min-confidence", default.min_confidence, "of the detector, 0 to 1", type=float)
 
 
 def _add_shards(group: Any) -> None:
-    group.add_argument(
-        "--max-size",
-        type=int,
-        default=Settings.max_size,
-        help="pictures whose shorter side is longer are made smaller; 0: never (default: %(default)s)",
-    )
-    group.add_argument(
-        "--shard-size",
-        type=_positive,
-        default=Settings.shard_size,
-        help="pictures of the source for one shard, the work of one process at a time (default: %(default)s)",
-    )
+    smaller = "shorter side from which pictures are made smaller; 0: never"
+    _add(group, "--max-size", Settings.max_size, smaller, type=int)
+    piece = "pictures of the source for one shard, the work of one process at a time"
+    _add(group, "--shard-size", Settings.shard_size, piece, type=_positive)
 
 
 def _add_cache(group: Any) -> None:
@@ -95,13 +73,18 @@ def _add_cache(group: Any) -> None:
     group.add_argument("--base", type=Path, metavar="DIR", help="base model in the layout of diffusers")
     group.add_argument("--clip-vision", type=Path, metavar="DIR", help="CLIP vision in the layout of transformers")
     group.add_argument("--face-backbone", type=Path, metavar="FILE", help="weight file")
-    group.add_argument(
-        "--resolution", type=_positive, default=Caching.resolution, help="of training (default: %(default)s)"
-    )
+    _add(group, "--resolution", Caching.resolution, "of training", type=_positive)
     group.add_argument("--buckets", action="store_true", help="for training with aspect-ratio buckets")
-    group.add_argument(
-        "--device", default=Caching.device, help="of torch, or several with commas between (default: %(default)s)"
+    _add(
+        group, "--device", Caching.device, "of torch, or several with commas between; auto: all of CUDA", metavar="NAME"
     )
+
+
+def _add(group: Any, name: str, default: Any, text: str, **options: Any) -> None:
+    """An option that tells its default."""
+    if "type" in options:
+        options["metavar"] = "N"
+    group.add_argument(name, default=default, help=f"{text} (default: {default})", **options)
 
 
 def _run(options: argparse.Namespace) -> None:

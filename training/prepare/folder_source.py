@@ -55,7 +55,8 @@ def _files(source: Path) -> Iterator[tuple[str, Place]]:
         for name in sorted(names):
             path = Path(folder, name)
             if not name.startswith("."):
-                yield path.relative_to(source).as_posix(), Place(str(path), path.stat().st_size)
+                length = path.stat().st_size if path.exists() else 0  # a link to nowhere counts as corrupt
+                yield path.relative_to(source).as_posix(), Place(str(path), length)
 
 
 def _texts(files: dict[str, Place], pictures: dict[str, Place]) -> dict[str, Place]:

@@ -62,11 +62,13 @@ class Listing:
 
     @property
     def digest(self) -> str:
-        """Differs when pictures were added, removed or changed in size."""
+        """Differs when pictures or labels were added, removed, or changed as far as sizes show."""
         digest = hashlib.sha256()
         for entry in self.entries:
-            line = f"{entry.key}\0{entry.name}\0{entry.picture.offset}\0{entry.picture.length}\0{entry.identity}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))
+            places = [entry.picture.offset, entry.picture.length]
+            caption = entry.caption if isinstance(entry.caption, str) else entry.caption.length
+            line = repr((entry.key, entry.name, places, caption, entry.identity))
+            digest.update(line.encode("utf-8", "backslashreplace"))
         return digest.hexdigest()
 
 

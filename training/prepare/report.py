@@ -29,6 +29,12 @@ def left_out(listing: Listing, entries: Sequence[Mapping[str, Any]]) -> dict[str
     return {reason: names for reason, names in found.items() if names}
 
 
+def common_cache(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What all shards have features of; None where some have none, or others."""
+    first, *others = [entry["cache"] for entry in entries if entry["pictures"]]
+    return first if all(other == first for other in others) else None
+
+
 def summarize(listing: Listing, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The numbers of a run.
 
@@ -57,7 +63,7 @@ def summarize(listing: Listing, entries: Sequence[Mapping[str, Any]]) -> dict[st
         "shorter_side": {f"{share}%": int(np.percentile(sizes, share)) for share in (0, 50, 100)},
         "shards": sum(bool(entry["pictures"]) for entry in entries),
         "bytes": sum(entry["bytes"] for entry in entries),
-        "cache": next((entry["cache"] for entry in entries if entry["pictures"]), None),
+        "cache": common_cache(entries),
     }
 
 
@@ -69,18 +75,18 @@ def write_report(output: Path, numbers: Mapping[str, Any], entries: Sequence[Map
     with whole_file(output / HISTOGRAM) as file:
         histogram(numbers["people_per_picture"], file)
     with whole_file(output / WORDS) as file:
-        file.write("\n".join(_words(output, numbers)).encode("utf-8", "replace"))
+        file.write("\n".join(_words(numbers)).encode("utf-8", "replace"))
 
 
 def _counted(names: Sequence[str]) -> dict[str, Any]:
     return {"count": len(names), "first": list(names[:NAMED])}
 
 
-def _words(output: Path, numbers: Mapping[str, Any]) -> list[str]:
+def _words(numbers: Mapping[str, Any]) -> list[str]:
     megabytes = numbers["bytes"] / 1e6
     cache = numbers["cache"]
     lines = [
-        f"# {output.name}: {numbers['pictures_prepared']:,} of {numbers['pictures_found']:,} pictures",
+        f"# {numbers['pictures_prepared']:,} of {numbers['pictures_found']:,} pictures prepared",
         "",
         f"{numbers['faces']:,} faces in {numbers['shards']:,} shards, {megabytes:,.0f} MB, "
         + (f"with features at {cache['resolution']} pixels." if cache else "without cached features."),

@@ -13,12 +13,11 @@ from uniportrait_core.errors import UniPortraitError
 
 from ..data.index import FILE, index_content
 from .detectors import detector_record, make_detector
-from .features import FeatureWriter, cache_record, devices
 from .folder_source import list_folder
 from .journal import Journal, write_json
 from .listing import Listing, pieces
 from .piece import SHARD, PieceWriter
-from .report import left_out, summarize, write_report
+from .report import common_cache, left_out, summarize, write_report
 from .settings import Caching, Settings
 from .shard_source import list_shards, shards_in
 from .workers import work
@@ -42,58 +41,47 @@ def prepare(settings: Settings, output: Path, workers: int = 1, caching: Caching
         UniPortraitError: the source is not fit, no picture is good, the output folder is another run's, or the disk is
             full.
     """
-    record = caching and cache_record(caching)
     make_detector(settings.detector)  # before the listing, which takes long, and once instead of in every process
+    add_features = _adding(caching, output) if caching is not None else None
     listing = _list(settings, output)
     journal = Journal(output)
     journal.begin(_deciding(settings, listing))
     (output / FILE).unlink(missing_ok=True)  # no training on what is being changed
 
-    numbered = list(pieces(listing.entries, settings.shard_size))
-    entries = {number: entry for number, _ in numbered if (entry := journal.entry(number))}
-    waiting = [piece for piece in numbered if piece[0] not in entries]
-    threads = max((os.cpu_count() or 1) // workers, 1)
-    setups = [partial(PieceWriter, settings, output, threads)] * workers
-    ready = len(listing.entries) - sum(len(piece) for _, piece in waiting)
-    entries |= _run(journal, waiting, setups, "looking for faces", len(listing.entries), ready)
-    if not any(entry["pictures"] for entry in entries.values()):
-        raise _nothing_left(settings, listing, list(entries.values()))
+    entries = _examine(settings, output, listing, journal, workers)
+    if not any(entry["pictures"] for entry in entries):
+        raise _nothing_left(settings, listing, entries)
+    if add_features is not None:
+        entries = add_features(entries, journal)
 
-    if caching is not None:
-        filled = [entry for entry in entries.values() if entry["pictures"]]
-        waiting = sorted((entry for entry in filled if entry["cache"] != record), key=lambda entry: entry["number"])
-        setups = [partial(FeatureWriter, caching, record, output, device) for device in devices(caching.device)]
-        total, left = (sum(len(entry["pictures"]) for entry in some) for some in (filled, waiting))
-        entries |= _run(journal, waiting, setups, "caching features", total, total - left)
-
-    ordered = [entries[number] for number in sorted(entries)]
-    write_json(output / FILE, _index(ordered))
-    numbers = summarize(listing, ordered)
-    write_report(output, numbers, ordered)
+    write_json(output / FILE, _index(entries))
+    numbers = summarize(listing, entries)
+    write_report(output, numbers, entries)
     return numbers
 
 
-def prepared(source: Path, detector: str | None, workers: int = 1) -> Path:
+def prepared(source: str, detector: str | None, workers: int = 1) -> str:
     """A folder of shards for training: the source itself, or what is prepared from it, once, beside it.
 
     Args:
-        source: a finished folder of shards, or a folder of pictures with captions.
+        source: a finished folder of shards, here or at an address for fsspec; or a folder of pictures with captions.
         detector: as in `Settings`; needed for pictures only.
 
     Raises:
         UniPortraitError: see `prepare`; or pictures without a detector.
     """
-    if (source / FILE).is_file():
+    folder = Path(source)
+    if "://" in source or (folder / FILE).is_file():
         return source
-    output = source.with_name(f"{source.name}-prepared")
+    output = folder.with_name(f"{folder.name}-prepared")
     if not (output / FILE).is_file():
         if detector is None:
             raise UniPortraitError(
                 f"{source} holds no {FILE}, and pictures can be prepared with a face detector only. Give a detector, "
                 "or run `python -m training prepare` and give its output folder."
             )
-        prepare(Settings(source, detector), output, workers)
-    return output
+        prepare(Settings(folder, detector), output, workers)
+    return str(output)
 
 
 def _list(settings: Settings, output: Path) -> Listing:
@@ -123,24 +111,53 @@ def _deciding(settings: Settings, listing: Listing) -> dict[str, Any]:
     }
 
 
-def _run(
-    journal: Journal, jobs: Sequence, setups: Sequence[Callable], title: str, total: int, ready: int
-) -> dict[int, Entry]:
-    """Do jobs with a progress bar, and note each in the journal."""
+def _examine(settings: Settings, output: Path, listing: Listing, journal: Journal, workers: int) -> list[Entry]:
+    """Write the shards that are not there yet. Returns the entries of all, in order."""
+    numbered = list(pieces(listing.entries, settings.shard_size))
+    entries = {number: entry for number, _ in numbered if (entry := journal.entry(number))}
+    waiting = [piece for piece in numbered if piece[0] not in entries]
+    threads = max((os.cpu_count() or 1) // workers, 1)
+    setups = [partial(PieceWriter, settings, output, threads)] * workers
+    total = len(listing.entries)
+    with _bar("looking for faces", total, total - sum(len(piece) for _, piece in waiting)) as bar:
+        entries |= _work(journal, waiting, setups, bar)
+    return [entries[number] for number, _ in numbered]
+
+
+def _adding(caching: Caching, output: Path) -> Callable[[list[Entry], Journal], list[Entry]]:
+    """What writes features into the shards that have none, or others, as far as the networks are there."""
+    from .features import FeatureWriter, cache_record, devices  # diffusers takes seconds to load
+
+    record = cache_record(caching)
+    setups = [partial(FeatureWriter, caching, record, output, device) for device in devices(caching.device)]
+
+    def add_features(entries: list[Entry], journal: Journal) -> list[Entry]:
+        waiting = [entry for entry in entries if entry["pictures"] and entry["cache"] != record]
+        total, left = (sum(len(entry["pictures"]) for entry in some) for some in (entries, waiting))
+        with _bar("caching features", total, total - left) as bar:
+            changed = _work(journal, waiting, setups, bar)
+        return [changed.get(entry["number"], entry) for entry in entries]
+
+    return add_features
+
+
+def _bar(title: str, total: int, ready: int) -> tqdm:
+    return tqdm(total=total, initial=ready, desc=title, unit="picture", smoothing=0.05)
+
+
+def _work(journal: Journal, jobs: Sequence, setups: Sequence[Callable], bar: tqdm) -> dict[int, Entry]:
+    """Do jobs, and note each in the journal."""
     entries = {}
-    if jobs:
-        with tqdm(total=total, initial=ready, desc=title, unit="picture", smoothing=0.05) as bar:
-            for entry in work(jobs, setups[: len(jobs)], bar.update):
-                journal.write(entry)
-                entries[entry["number"]] = entry
+    for entry in work(jobs, setups[: len(jobs)], bar.update):
+        journal.write(entry)
+        entries[entry["number"]] = entry
     return entries
 
 
 def _index(entries: Sequence[Entry]) -> dict[str, Any]:
-    filled = [entry for entry in entries if entry["pictures"]]
-    caches = [entry["cache"] for entry in filled]
+    filled = (entry for entry in entries if entry["pictures"])
     shards = [(SHARD.format(entry["number"]), entry["bytes"], entry["pictures"]) for entry in filled]
-    return index_content(shards, caches[0] if all(cache == caches[0] for cache in caches) else None)
+    return index_content(shards, common_cache(entries))
 
 
 def _nothing_left(settings: Settings, listing: Listing, entries: Sequence[Entry]) -> UniPortraitError:

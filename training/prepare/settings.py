@@ -42,7 +42,7 @@ class Filters:
     min_size: int = 512
     min_face: int = 64
     max_people: int = 6
-    min_sharpness: float = 20
+    min_sharpness: float = 20.0
     min_confidence: float = MIN_CONFIDENCE
 
 

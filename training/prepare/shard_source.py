@@ -58,8 +58,8 @@ def list_shards(shards: list[Path], labels: Labels) -> Listing:
 def _samples(shard: Path) -> tuple[dict[str, dict[str, Place]], bool]:
     """Members of a shard by key and ending, and whether the shard is whole."""
     samples: dict[str, dict[str, Place]] = defaultdict(dict)
-    size = shard.stat().st_size
     try:
+        size = shard.stat().st_size
         with tarfile.open(shard, "r:") as tar:
             for member in tar:
                 if member.isfile() and member.offset_data + member.size <= size:
@@ -67,7 +67,7 @@ def _samples(shard: Path) -> tuple[dict[str, dict[str, Place]], bool]:
                     stem, _, ending = name.partition(".")
                     place = Place(str(shard), member.size, member.offset_data)
                     samples[f"{folder}{slash}{stem}"][ending] = place
-    except tarfile.TarError:
+    except (tarfile.TarError, OSError):
         return samples, False
     with open(shard, "rb") as file:
         file.seek(-min(END, size), os.SEEK_END)

@@ -31,6 +31,8 @@ def work(jobs: Sequence[Job], setups: Sequence[Callable[[], Task[Job, Result]]],
     Raises:
         UniPortraitError: a process was killed from outside. What a task raises is raised here as well.
     """
+    if not jobs:
+        return
     if len(setups) == 1:
         task = setups[0]()
         yield from (task(job, advance) for job in jobs)
