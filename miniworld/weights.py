@@ -1,0 +1,47 @@
+"""Weights as files: half precision, with what made them written inside."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous().clone()
+        for key, value in tensors.items()
+    }
+
+
+def save_weights(file: Path, tensors: Mapping[str, Tensor], made: Mapping[str, object]) -> None:
+    """Write weights, whole or not at all.
+
+    Args:
+        made: command, seed, steps, data, quality; kept as the file's metadata.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in made.items()}
+    unfinished = file.with_name(file.name + ".tmp")
+    save_file(halved(tensors), unfinished, metadata={"format": "pt", **words})
+    unfinished.replace(file)
+
+
+def save_part(model: nn.Module, folder: Path, made: Mapping[str, object]) -> None:
+    """A network of diffusers or transformers as a folder that its `from_pretrained` reads."""
+    with TemporaryDirectory() as saved:  # by the library itself, which may change the names of weights
+        copy.deepcopy(model).half().save_pretrained(saved)
+        (weights,) = Path(saved).glob("*.safetensors")
+        (config,) = Path(saved).glob("config.json")
+        save_weights(folder / weights.name, load_file(weights), made)
+        (folder / config.name).write_bytes(config.read_bytes())
+
+
+def load_weights(file: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Tensors in float32."""
+    tensors = load_file(file, device=str(device))
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
