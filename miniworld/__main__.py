@@ -1,9 +1,9 @@
 """Draws the mini world, and trains its networks.
 
-    python -m miniworld look                         contact sheets of drawn people
-    python -m miniworld train                        all networks, from nothing; hours on a CPU, minutes on a GPU
-    python -m miniworld train --preset tiny          a trial of it all, which means nothing, in a minute
-    python -m miniworld sample                       pictures of the base model
+python -m miniworld look                         contact sheets of drawn people
+python -m miniworld train                        all networks, from nothing; hours on a CPU, minutes on a GPU
+python -m miniworld train --preset tiny          a trial of it all, which means nothing, in a minute
+python -m miniworld sample                       pictures of the base model
 """
 
 import argparse
@@ -98,7 +98,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     command.add_argument("--only", nargs="+", metavar="NAME", help="train these networks only")
     command.add_argument("--device", help="cuda or cpu; the fastest that is there by default")
     command.add_argument("--out", type=Path, default=Path("miniworld-out"), help="folder for the weights")
-    command.add_argument("--data", type=Path, help="folder for the drawings; `data` in the folder for the weights by default")
+    command.add_argument(
+        "--data", type=Path, help="folder for the drawings; `data` in the folder for the weights by default"
+    )
     command.add_argument("--seconds", nargs="*", default=[], metavar="NAME=S", help="time of single networks")
     command.add_argument("--scale", type=float, default=1.0, help="share of the preset's time for all networks")
     command.add_argument("--scenes", type=int, help="how many pictures to draw")

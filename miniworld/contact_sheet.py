@@ -32,6 +32,7 @@ def save_sheets(folder: Path, size: int) -> None:
     save_sheet(folder / "same.png", same, 6)
     styles = list(STYLES)
     groups = [
-        picture(compose([DEMO[4 * i + k] for k in range(1 + i % 4)], f"group {i}", styles[i // 4]), size) for i in range(16)
+        picture(compose([DEMO[4 * i + k] for k in range(1 + i % 4)], f"group {i}", styles[i // 4]), size)
+        for i in range(16)
     ]
     save_sheet(folder / "groups.png", groups, 4)

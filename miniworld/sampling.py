@@ -15,7 +15,9 @@ STEPS, GUIDANCE = 20, 5.0
 
 
 @torch.no_grad()
-def sample(base: Path, prompts: Sequence[str], seed: int, device: torch.device, guidance: float = GUIDANCE) -> np.ndarray:
+def sample(
+    base: Path, prompts: Sequence[str], seed: int, device: torch.device, guidance: float = GUIDANCE
+) -> np.ndarray:
     """DDIM with classifier-free guidance.
 
     Args:

@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+TEXT = "text_model."
+
 
 def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
@@ -37,8 +39,15 @@ def save_part(model: nn.Module, folder: Path, made: Mapping[str, object]) -> Non
         copy.deepcopy(model).half().save_pretrained(saved)
         (weights,) = Path(saved).glob("*.safetensors")
         (config,) = Path(saved).glob("config.json")
-        save_weights(folder / weights.name, load_file(weights), made)
+        save_weights(folder / weights.name, _published_names(model, load_file(weights)), made)
         (folder / config.name).write_bytes(config.read_bytes())
+
+
+def _published_names(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names that every version of transformers and the host read: newer ones leave out the encoder's own name."""
+    if type(model).__name__ != "CLIPTextModel":
+        return tensors
+    return {f"{TEXT}{key.removeprefix(TEXT)}": value for key, value in tensors.items()}
 
 
 def load_weights(file: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:

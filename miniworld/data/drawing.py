@@ -1,5 +1,7 @@
 """The process that draws while others train; it imports nothing that is slow."""
 
+import signal
+import sys
 from pathlib import Path
 
 from ..config import Preset
@@ -9,5 +11,6 @@ from .shards import draw_all
 
 def draw(preset: Preset, folder: Path, tokenizer: Path, workers: int) -> None:
     """See `draw_all`."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exit that ends the processes started here, too
     set_up_logging()
     draw_all(preset, folder, tokenizer, workers)

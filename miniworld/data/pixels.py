@@ -39,7 +39,9 @@ def sample_faces(pictures: Tensor, landmarks: Tensor, size: int) -> Tensor:
     Returns:
         (batch, 3, size, size).
     """
-    template = torch.tensor(ARCFACE_TEMPLATE, dtype=torch.float32, device=landmarks.device) / TEMPLATE_SIZE * 2 - 1
+    # OpenCV counts from the middle of the first pixel, shares from its corner.
+    template = torch.tensor(ARCFACE_TEMPLATE + 0.5, dtype=torch.float32, device=landmarks.device)
+    template = template / TEMPLATE_SIZE * 2 - 1
     target = torch.view_as_complex(template)
     source = torch.view_as_complex((landmarks * 2 - 1).contiguous())
     dz, dw = target - target.mean(), source - source.mean(dim=1, keepdim=True)

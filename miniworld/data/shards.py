@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from uniportrait_core.faces.alignment import align
 
@@ -61,7 +62,9 @@ def tasks(preset: Preset, folder: Path) -> list[Task]:
         list(crops("faces", BASE, preset.people)),
         list(crops("other_faces", MEASURING, preset.people)),
     ]
-    shares = [((index + 0.5) / len(kind), order, task) for order, kind in enumerate(kinds) for index, task in enumerate(kind)]
+    shares = [
+        ((index + 0.5) / len(kind), order, task) for order, kind in enumerate(kinds) for index, task in enumerate(kind)
+    ]
     first, *rest = (task for *_, task in sorted(shares, key=lambda share: share[:2]))
     return [first, *checks, *rest]
 
@@ -88,21 +91,20 @@ def draw_all(preset: Preset, folder: Path, tokenizer: Path, workers: int) -> Non
 
 def _draw(tokenizer: Path, task: Task) -> None:
     unfinished = task.file.with_suffix(f".{os.getpid()}.tmp")
-    with unfinished.open("wb") as stream:
-        np.savez(stream, **task.draw(tokenizer))
+    save_file({name: np.ascontiguousarray(array) for name, array in task.draw(tokenizer).items()}, unfinished)
     unfinished.replace(task.file)
 
 
 def _scene_tasks(preset: Preset, folder: Path, kind: str, count: int, seed: str) -> Iterator[Task]:
     for index, start in enumerate(range(0, count, SHARD)):
         numbers = range(start, min(start + SHARD, count))
-        yield Task(folder / kind / f"{index:05d}.npz", partial(draw_scenes, preset.size, numbers, seed))
+        yield Task(folder / kind / f"{index:05d}.safetensors", partial(draw_scenes, preset.size, numbers, seed))
 
 
 def _crop_tasks(preset: Preset, folder: Path, kind: str, people: range, count: int) -> Iterator[Task]:
     for index, start in enumerate(range(0, count, PEOPLE_PER_SHARD)):
         numbers = range(start, min(start + PEOPLE_PER_SHARD, count))
-        yield Task(folder / kind / f"{index:05d}.npz", partial(draw_crops, people, numbers, preset.photos))
+        yield Task(folder / kind / f"{index:05d}.safetensors", partial(draw_crops, people, numbers, preset.photos))
 
 
 def scene_of(number: int, seed: str) -> Scene:
@@ -170,4 +172,4 @@ def crop_of(scene: Scene, dice: Dice) -> np.ndarray:
     (face, *_) = faces(scene, size)
     reach = 0.02 * np.ptp(face.landmarks[:2, 0])
     off = np.array([dice.bell(-1, 1) for _ in range(10)]).reshape(5, 2) * 2 * reach
-    return align(picture(scene, size), face.landmarks + off, CROP_SIZE)
+    return align(picture(scene, size), face.landmarks - 0.5 + off, CROP_SIZE)  # OpenCV counts from pixels' middles

@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 
@@ -36,10 +36,10 @@ class Store:
         """Read up to `most` new shards; returns how many."""
         if self.complete:
             return 0
-        new = sorted(file for file in self._folder.glob("*.npz") if file.name not in self._known)[:most]
+        new = sorted(file for file in self._folder.glob("*.safetensors") if file.name not in self._known)[:most]
         for file in new:
-            with np.load(file) as arrays:
-                self._append({key: torch.from_numpy(arrays[key]) for key in self._keys})
+            with safe_open(file, "pt") as tensors:
+                self._append({key: tensors.get_tensor(key) for key in self._keys})
             self._known.add(file.name)
         return len(new)
 

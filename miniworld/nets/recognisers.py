@@ -10,7 +10,7 @@ from ..config import Preset
 
 
 def new_backbone(preset: Preset) -> FaceBackbone:
-    """The pack's IR backbone with thin stages, each wider than the one before: its file tells by that where they begin."""
+    """The pack's IR backbone, thin; each stage has a width of its own, by which its file shows where stages begin."""
     stem, *widths = preset.backbone
     units, starts, before = [], [], stem
     for width, count in zip(widths, preset.units, strict=True):
@@ -96,6 +96,7 @@ class MarginHead(nn.Module):
             people: their numbers, (batch,).
             warm: share of the margin, 0..1.
         """
-        cosines = F.normalize(embeddings.float()) @ F.normalize(self.people).T
-        cosines = cosines - warm * self.margin * F.one_hot(people, len(self.people))
-        return F.cross_entropy(self.scale * cosines, people)
+        with torch.autocast(embeddings.device.type, enabled=False):  # half precision would blur small differences
+            cosines = F.normalize(embeddings.float()) @ F.normalize(self.people).T
+            cosines = cosines - warm * self.margin * F.one_hot(people, len(self.people))
+            return F.cross_entropy(self.scale * cosines, people)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import Whitespace
@@ -29,7 +28,9 @@ def save_tokenizer(folder: Path) -> None:
     trainer = BpeTrainer(vocab_size=100_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False)
     # Until nothing is left to merge. What the tokenizer will split at a hyphen, too, is learned in pieces.
     words.train_from_iterator([" ".join(vocabulary())], trainer)
-    merges = [pair if isinstance(pair, list) else pair.split(" ") for pair in json.loads(words.to_str())["model"]["merges"]]
+    merges = [
+        pair if isinstance(pair, list) else pair.split(" ") for pair in json.loads(words.to_str())["model"]["merges"]
+    ]
     pieces = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), *("".join(pair) for pair in merges)]
     entries = [*dict.fromkeys(pieces), START, END]
     folder.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,10 @@ def _quality(model: nn.ModuleDict, job: Job) -> dict[str, float]:
     store = job.store("checks", "pixels", "shown", "looks", "boxes", "count").wait()
     chosen = torch.arange(store.ready, device=job.device)
     pictures, people = _cuts(store, chosen, torch.zeros_like(chosen))
-    asked = (("picture", pictures, store["shown"], PICTURE_HEADS), ("person", people, store["looks"][:, 0], PERSON_HEADS))
+    asked = (
+        ("picture", pictures, store["shown"], PICTURE_HEADS),
+        ("person", people, store["looks"][:, 0], PERSON_HEADS),
+    )
     quality = {}
     for name, cuts, answers, heads in asked:
         parts = [model[name](part) for part in cuts.split(128)]

@@ -81,7 +81,8 @@ def normalised(pictures: Tensor) -> Tensor:
 
 def _contrast(model: _Matching, images: Tensor, texts: Tensor, words: Tensor) -> Tensor:
     """CLIP's loss, with all pictures of the same caption as right answers."""
-    scores = model.warmth.exp().clamp(max=100) * F.normalize(images.float()) @ F.normalize(texts.float()).T
+    with torch.autocast(images.device.type, enabled=False):
+        scores = model.warmth.exp().clamp(max=100) * F.normalize(images.float()) @ F.normalize(texts.float()).T
     same = (words[:, None] == words[None]).all(dim=-1).float()
     goals = same / same.sum(dim=1, keepdim=True)
     return (F.cross_entropy(scores, goals) + F.cross_entropy(scores.T, goals)) / 2
@@ -103,5 +104,7 @@ def _quality(model: _Matching, job: Job) -> dict[str, float]:
     for pixels, words in zip(store["pixels"].split(64), store["tokens"].split(64), strict=True):
         images = model.vision(pixel_values=normalised(whole(pixels))).image_embeds
         texts = model.text(input_ids=words[:, 0].long()).text_embeds
-        right.append((F.normalize(images) @ F.normalize(texts).T).argmax(dim=1) == torch.arange(len(words), device=job.device))
+        right.append(
+            (F.normalize(images) @ F.normalize(texts).T).argmax(dim=1) == torch.arange(len(words), device=job.device)
+        )
     return {"right_caption_of_64": round(float(torch.cat(right).float().mean()), 4)}

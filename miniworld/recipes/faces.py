@@ -33,13 +33,12 @@ def _train(job: Job, net: nn.Module, kind: str, embed, file) -> None:  # noqa: A
     store = job.store(kind, "pixels", "person")
     head = MarginHead(job.preset.embedding, job.preset.people)
     model = nn.ModuleDict({"net": net, "head": head}).to(job.device, memory_format=job.layout)
-    forward = torch.compile(net) if job.compiled else net
 
     def loss(share: float) -> Tensor:
         store.refresh()
         chosen = store.draw(job.budget.batch)
         faces = roughen(shrunk(store["pixels"][chosen])).to(memory_format=job.layout)
-        return head(embed(forward, faces), store["person"][chosen], warm=min(1.0, 2 * share))
+        return head(embed(net, faces), store["person"][chosen], warm=min(1.0, 2 * share))
 
     fitted = fit(job, model, loss)
     quality = verification(fitted.model["net"], embed, job.store("check_faces", "pixels", "person").wait())
@@ -65,5 +64,3 @@ def verification(net: nn.Module, embed, store: Store) -> dict[str, float]:  # no
         "similarity_same": round(float(alike.mean()), 4),
         "similarity_other": round(float(unlike.mean()), 4),
     }
-
-

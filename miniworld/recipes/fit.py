@@ -109,7 +109,9 @@ def _say(job: Job, step: int, spent: float, here: float, loss: float) -> None:
     logger.info("%-12s step %d, loss %.4f, %.0f pictures/s, %.0f s left", job.name, step, loss, speed, left)
 
 
-def _save(job: Job, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int, spent: float) -> None:
+def _save(
+    job: Job, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int, spent: float
+) -> None:
     file = job.files.state(job.name)
     file.parent.mkdir(parents=True, exist_ok=True)
     state = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}

@@ -22,7 +22,7 @@ class Job:
         data: folder of the shards.
         files: where results go.
         command: that was called, for the metadata.
-        compiled: whether networks go through torch.compile.
+        compiled: whether autoencoder and UNet go through torch.compile.
     """
 
     name: str

@@ -4,11 +4,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from ..config import PRESETS, Preset
 from ..data.drawing import draw
+from ..data.shards import SHARD
+from ..files import Files
 from ..nets.tokens import save_tokenizer
 from ..reports import set_up_logging
 from .classifiers import train_classifiers
@@ -47,12 +51,23 @@ def train_all(job: Job, names: Sequence[str], workers: int, lanes: bool) -> list
         Names of those that failed.
     """
     save_tokenizer(job.files.tokenizer)
-    context = get_context("spawn")
-    drawing = context.Process(target=draw, args=(job.preset, job.data, job.files.tokenizer, workers))
+    drawing = get_context("spawn").Process(target=draw, args=(job.preset, job.data, job.files.tokenizer, workers))
     drawing.start()
+    try:
+        _train_in_order(job, names, lanes)
+    finally:
+        drawing.terminate()
+        drawing.join()
+    return [name for name in names if not job.files.done(name).is_file()]
+
+
+def _train_in_order(job: Job, names: Sequence[str], lanes: bool) -> None:
+    context = get_context("spawn")
     orders = [[name for name in lane if name in names] for lane in LANES]
     if lanes:
         processes = [context.Process(target=_train, args=(job, order)) for order in orders if order]
+        if job.compiled:
+            processes.append(context.Process(target=_compile_ahead, args=(job,)))
         for process in processes:
             process.start()
         for process in processes:
@@ -60,9 +75,15 @@ def train_all(job: Job, names: Sequence[str], workers: int, lanes: bool) -> list
     else:
         # One after the other: CLIP before the UNet, for which it trains the text encoder.
         _train(job, [name for name in ("backbone", "vae", "clip", "unet", *LANES[1][1:]) if name in names])
-    drawing.terminate()
-    drawing.join()
-    return [name for name in names if not job.files.done(name).is_file()]
+
+
+def _compile_ahead(job: Job) -> None:
+    """A few steps of what is compiled, in a folder that is thrown away, so that it is in PyTorch's cache afterwards."""
+    with TemporaryDirectory() as folder:
+        budgets = {name: replace(budget, steps=3) for name, budget in job.preset.budgets.items()}
+        trial = replace(job, preset=replace(job.preset, scenes=SHARD, budgets=budgets), files=Files(Path(folder)))
+        save_tokenizer(trial.files.tokenizer)
+        _train(trial, ("vae", "unet"))
 
 
 def _train(job: Job, names: Sequence[str]) -> None:
@@ -73,10 +94,14 @@ def _train(job: Job, names: Sequence[str]) -> None:
         if job.files.done(name).is_file():
             logger.info("%-12s is there already", name)
             continue
+        mine = replace(job, name=name, budget=job.preset.budgets[name])
         try:
-            RECIPES[name](replace(job, name=name, budget=job.preset.budgets[name]))
+            RECIPES[name](mine)
         except Exception:  # what the others have trained is kept
             logger.exception("%s failed", name)
+            if not job.compiled:
+                continue
+            _train(replace(job, compiled=False), [name])
             continue
         job.files.done(name).parent.mkdir(parents=True, exist_ok=True)
         job.files.done(name).touch()

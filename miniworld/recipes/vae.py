@@ -46,7 +46,9 @@ def train_vae(job: Job) -> None:
     def publish(fitted: Fitted) -> None:
         quality = reconstruction(fitted.model, job)
         whole = to_host_scale(new_vae(job.preset), fitted.model, job)
-        save_part(whole, job.files.base / "vae", job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **quality))
+        save_part(
+            whole, job.files.base / "vae", job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **quality)
+        )
 
     publish(fit(job, vae, loss))
 

@@ -52,7 +52,9 @@ def draw_complexion(sheet: Sheet, person: Person, head: Head, seed: str) -> None
             at = head.mouth[0] + side * (head.mouth_half + 5)
             points = [(at - side * 7, head.nose[1] + 1), (at, head.mouth[1] - 9), (at + side * 1.5, head.mouth[1])]
             sheet.stroke(smooth(points, False), line, 1.5, opacity)
-        sheet.stroke(smooth([(-15 + head.shift, -27), (head.shift, -28.5), (15 + head.shift, -27)], False), line, 1.2, opacity)
+        sheet.stroke(
+            smooth([(-15 + head.shift, -27), (head.shift, -28.5), (15 + head.shift, -27)], False), line, 1.2, opacity
+        )
     if person.mole:
         x, y = person.mole[0] * 30 + head.shift, 14 + person.mole[1] * (head.chin - 28)
         sheet.shape(oval(x, y, 2.3, 2.2), darker(mix(skin, (0.3, 0.15, 0.1), 0.7), 0.3), 0, 0)
@@ -66,8 +68,18 @@ def draw_eyes(sheet: Sheet, person: Person, head: Head, expression: Expression, 
         slant = -2.2 * person.eye_slant  # of the outer corner
         inner, outer = (x - side * width, y + 1.2), (x + side * width, y + slant)
         top, bottom = (x - side * 0.5, y - height), (x + side * 0.5, y + height * 0.82)
-        lid = [inner, (x - side * width * 0.55, y - height * 0.76), top, (x + side * width * 0.62, y - height * 0.66 + slant * 0.6), outer]
-        below = [(x + side * width * 0.58, y + height * 0.58 + slant * 0.4), bottom, (x - side * width * 0.6, y + height * 0.55)]
+        lid = [
+            inner,
+            (x - side * width * 0.55, y - height * 0.76),
+            top,
+            (x + side * width * 0.62, y - height * 0.66 + slant * 0.6),
+            outer,
+        ]
+        below = [
+            (x + side * width * 0.58, y + height * 0.58 + slant * 0.4),
+            bottom,
+            (x - side * width * 0.6, y + height * 0.55),
+        ]
         sheet.glow(x, y - 1, width * 1.45, height * 1.9, darker(person.skin, 0.5), 0.42)
         outline = smooth([*lid, *below])
         sheet.shape(outline, (0.98, 0.97, 0.95), 0, 0)
@@ -75,9 +87,23 @@ def draw_eyes(sheet: Sheet, person: Person, head: Head, expression: Expression, 
         centre = (x + 2.6 * gaze + head.shift * 0.1, y - 0.4)
         with sheet.inside(outline):
             sheet.shape(oval(*centre, iris, iris), person.eye_colour, 0.3, 0.8)
-            sheet.shape(oval(centre[0], centre[1] + iris * 0.4, iris * 0.62, iris * 0.45), lighter(person.eye_colour, 0.5), 0, 0, opacity=0.6)
+            sheet.shape(
+                oval(centre[0], centre[1] + iris * 0.4, iris * 0.62, iris * 0.45),
+                lighter(person.eye_colour, 0.5),
+                0,
+                0,
+                opacity=0.6,
+            )
             sheet.shape(oval(*centre, iris * 0.5, iris * 0.5), (0.06, 0.05, 0.07), 0, 0)
-            sheet.shape(straight([(x - 16, y - 16), (x + 16, y - 16), (x + 16, y - height * 0.62), (x - 16, y - height * 0.62)]), (0.35, 0.3, 0.4), 0, 0, opacity=0.22)
+            sheet.shape(
+                straight(
+                    [(x - 16, y - 16), (x + 16, y - 16), (x + 16, y - height * 0.62), (x - 16, y - height * 0.62)]
+                ),
+                (0.35, 0.3, 0.4),
+                0,
+                0,
+                opacity=0.22,
+            )
         sheet.shape(oval(centre[0] - iris * 0.32, centre[1] - iris * 0.36, iris * 0.26, iris * 0.26), WHITE, 0, 0)
         lash = darker(mix(person.hair, (0.2, 0.12, 0.1), 0.6), 0.6)
         sheet.stroke(smooth(lid, False), lash, 1.9 + 1.5 * person.lashes)
@@ -121,7 +147,13 @@ def draw_nose(sheet: Sheet, person: Person, head: Head) -> None:
         sheet.stroke(smooth(points, False), shade, 1.6, 0.45 if person.nose == "broad" else 0.65)
     sheet.glow(x, y - 2, wide * 1.3, 8, mix(person.skin, (0.8, 0.25, 0.2), 0.5), 0.5)
     tip = 3.4 if person.nose == "pointed" else 0.8
-    base = [(x - wide, y - 1.5), (x - wide * 0.62, y + 2.2), (x, y + tip + 1.2), (x + wide * 0.62, y + 2.2), (x + wide, y - 1.5)]
+    base = [
+        (x - wide, y - 1.5),
+        (x - wide * 0.62, y + 2.2),
+        (x, y + tip + 1.2),
+        (x + wide * 0.62, y + 2.2),
+        (x + wide, y - 1.5),
+    ]
     sheet.stroke(smooth(base, False), darker(person.skin, 0.55), 2.1)
     for nostril in (-0.45, 0.45):
         sheet.shape(oval(x + nostril * wide, y + 1, wide * 0.17, 1.0), darker(person.skin, 0.6), 0, 0, opacity=0.7)
@@ -134,7 +166,15 @@ def draw_mouth(sheet: Sheet, person: Person, head: Head, expression: Expression)
     full, opened = 3.6 * person.lip_fullness, expression.mouth_open
     bend = rest + 3.4 * expression.smile
     half = (right - left) / 2
-    upper = [(left, y), (x - half * 0.5, (y + bend) / 2 - full * 0.7), (x - half * 0.16, bend - full * 1.15), (x, bend - full * 0.8), (x + half * 0.16, bend - full * 1.15), (x + half * 0.5, (y + bend) / 2 - full * 0.7), (right, y)]
+    upper = [
+        (left, y),
+        (x - half * 0.5, (y + bend) / 2 - full * 0.7),
+        (x - half * 0.16, bend - full * 1.15),
+        (x, bend - full * 0.8),
+        (x + half * 0.16, bend - full * 1.15),
+        (x + half * 0.5, (y + bend) / 2 - full * 0.7),
+        (right, y),
+    ]
     lower_y = bend + opened + full * 1.25
     lower = [(x + half * 0.55, (y + lower_y) / 2 + 1.6), (x, lower_y), (x - half * 0.55, (y + lower_y) / 2 + 1.6)]
     lips = person.lip_colour
@@ -142,21 +182,40 @@ def draw_mouth(sheet: Sheet, person: Person, head: Head, expression: Expression)
     sheet.shape(smooth([*upper, *lower]), lips, 0.25, 0.5)
     line = darker(lips, 0.55)
     if opened:
-        inner_top = [(left + 2.2, y + 0.6), (x - half * 0.5, (y + bend) / 2 + 0.4), (x, bend), (x + half * 0.5, (y + bend) / 2 + 0.4), (right - 2.2, y + 0.6)]
+        inner_top = [
+            (left + 2.2, y + 0.6),
+            (x - half * 0.5, (y + bend) / 2 + 0.4),
+            (x, bend),
+            (x + half * 0.5, (y + bend) / 2 + 0.4),
+            (right - 2.2, y + 0.6),
+        ]
         bottom = bend + opened
-        inner = smooth([*inner_top, (x + half * 0.5, (y + bottom) / 2 + 2), (x, bottom), (x - half * 0.5, (y + bottom) / 2 + 2)])
+        inner = smooth(
+            [*inner_top, (x + half * 0.5, (y + bottom) / 2 + 2), (x, bottom), (x - half * 0.5, (y + bottom) / 2 + 2)]
+        )
         sheet.shape(inner, (0.33, 0.08, 0.11), 0, 0.5)
         with sheet.inside(inner):
             sheet.shape(oval(x, bottom + 2, half * 0.6, opened * 0.42), (0.85, 0.38, 0.4), 0, 0)
             if expression.smile > 0.3:
                 sheet.shape(box(left, y - 8, right, bend + opened * 0.3, 2), (0.99, 0.98, 0.95), 0, 0)
     else:
-        middle = [(left, y), (x - half * 0.5, (y + bend) / 2 + 0.6), (x, bend), (x + half * 0.5, (y + bend) / 2 + 0.6), (right, y)]
+        middle = [
+            (left, y),
+            (x - half * 0.5, (y + bend) / 2 + 0.6),
+            (x, bend),
+            (x + half * 0.5, (y + bend) / 2 + 0.6),
+            (right, y),
+        ]
         sheet.stroke(smooth(middle, False), line, 1.9)
         sheet.glow(x - half * 0.15, bend + full * 0.7, half * 0.4, full * 0.4, lighter(lips, 0.7), 0.6)
     for corner, side in ((left, -1), (right, 1)):
         if expression.smile > 0.5:
-            sheet.stroke(smooth([(corner + side * 1, y - 3), (corner + side * 2.6, y), (corner + side * 1, y + 3)], False), darker(person.skin, 0.5), 1.3, 0.7)
+            sheet.stroke(
+                smooth([(corner + side * 1, y - 3), (corner + side * 2.6, y), (corner + side * 1, y + 3)], False),
+                darker(person.skin, 0.5),
+                1.3,
+                0.7,
+            )
 
 
 def draw_glasses(sheet: Sheet, person: Person, head: Head) -> None:
@@ -171,14 +230,36 @@ def draw_glasses(sheet: Sheet, person: Person, head: Head) -> None:
         elif person.glasses == "square":
             glass = box(x - reach, y - 12.5, x + reach, y + 13.5, 4)
         elif person.glasses == "wide":
-            glass = smooth([(x - reach, y - 9), (x, y - 13), (x + reach, y - 11), (x + reach * 0.95, y + 5), (x, y + 13), (x - reach * 0.9, y + 8)])
+            glass = smooth(
+                [
+                    (x - reach, y - 9),
+                    (x, y - 13),
+                    (x + reach, y - 11),
+                    (x + reach * 0.95, y + 5),
+                    (x, y + 13),
+                    (x - reach * 0.9, y + 8),
+                ]
+            )
         else:
-            glass = smooth([(x - reach, y - 10), (x, y - 12), (x + reach, y - 10), (x + reach * 0.8, y + 9), (x, y + 12), (x - reach * 0.8, y + 9)])
+            glass = smooth(
+                [
+                    (x - reach, y - 10),
+                    (x, y - 12),
+                    (x + reach, y - 10),
+                    (x + reach * 0.8, y + 9),
+                    (x, y + 12),
+                    (x - reach * 0.8, y + 9),
+                ]
+            )
         sheet.shape(glass, (0.86, 0.94, 1.0), 0, 0, opacity=0.2)
         sheet.stroke(straight([(x - reach * 0.5, y + 4), (x - reach * 0.05, y - 6)], False), WHITE, 2.4, 0.5)
         if person.glasses == "half":
             sheet.stroke(smooth([(x - reach, y - 9), (x, y - 12), (x + reach, y - 9)], False), frame, 4.4)
         else:
             sheet.stroke(glass, frame, 3.4)
-        sheet.stroke(straight([(x + side * reach, y - 4), (side * head.half * 1.0 - head.shift * 0.3, 0)], False), frame, 3)
-    sheet.stroke(smooth([(lx + reach + 0.8, ly - 3), (head.shift, ly - 6), (rx - reach - 0.8, ry - 3)], False), frame, 3.2)
+        sheet.stroke(
+            straight([(x + side * reach, y - 4), (side * head.half * 1.0 - head.shift * 0.3, 0)], False), frame, 3
+        )
+    sheet.stroke(
+        smooth([(lx + reach + 0.8, ly - 3), (head.shift, ly - 6), (rx - reach - 0.8, ry - 3)], False), frame, 3.2
+    )

@@ -76,4 +76,3 @@ def _in_picture(points: np.ndarray, look: Look) -> np.ndarray:
     turn = np.array([[cos(angle), sin(angle)], [-sin(angle), cos(angle)]])
     tilted = (points - (0, PIVOT)) @ turn + (0, PIVOT)
     return tilted * look.size / FACE_HEIGHT + (look.x, look.y)
-

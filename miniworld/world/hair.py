@@ -88,14 +88,24 @@ class _Cut:
         """A fringe that falls to both sides of the parting, from the right to the left."""
         p, line = self.part, self.line - 4
         right, left = self.half * 0.86, -self.half * 0.86
-        return [(right * 0.95, fall), ((p + right) / 2 + 4, line + 10), (p, line - 3), ((p + left) / 2 - 4, line + 10), (left * 0.95, fall)]
+        return [
+            (right * 0.95, fall),
+            ((p + right) / 2 + 4, line + 10),
+            (p, line - 3),
+            ((p + left) / 2 - 4, line + 10),
+            (left * 0.95, fall),
+        ]
 
     def gleams(self, out: float, count: int = 3) -> list[str]:
         """Strands that follow the skull."""
         lines = []
         for i in range(count):
             share = 0.3 + 0.22 * i
-            points = [(-self.half * share - 2, TOP + 9 - out * 0.5 + i * 5), (-self.half * (share + 0.22), TOP + 20 + i * 6), (-self.half * (share + 0.3), -26 + i * 5)]
+            points = [
+                (-self.half * share - 2, TOP + 9 - out * 0.5 + i * 5),
+                (-self.half * (share + 0.22), TOP + 20 + i * 6),
+                (-self.half * (share + 0.3), -26 + i * 5),
+            ]
             lines.append(smooth(points, False))
         return lines[: max(1, count)]
 
@@ -122,7 +132,15 @@ def _receding(cut: _Cut) -> Hair:
     sides = []
     for side in (-1, 1):
         h = cut.half * side
-        points = [(h * 0.72, -48), (h * 1.02, -38), (h * (1.08 + 0.08 * cut.volume), -8), (h * 1.02, 8), (h * 0.92, 4), (h * 0.9, -14), (h * 0.82, -30)]
+        points = [
+            (h * 0.72, -48),
+            (h * 1.02, -38),
+            (h * (1.08 + 0.08 * cut.volume), -8),
+            (h * 1.02, 8),
+            (h * 0.92, 4),
+            (h * 0.9, -14),
+            (h * 0.82, -30),
+        ]
         sides.append(smooth(points))
     return Hair(front=sides)
 
@@ -134,16 +152,36 @@ def _buzz(cut: _Cut) -> Hair:
 def _crop(cut: _Cut) -> Hair:
     out = 4 + 3 * cut.volume
     s, line = cut.shift * 0.5, cut.line
-    fringe = [(cut.half * 0.66 + s, line + 8), (cut.half * 0.3 + s, line + 2 + 5 * cut.length), (s, line + 6), (-cut.half * 0.3 + s, line + 1 + 5 * cut.length), (-cut.half * 0.66 + s, line + 8)]
+    fringe = [
+        (cut.half * 0.66 + s, line + 8),
+        (cut.half * 0.3 + s, line + 2 + 5 * cut.length),
+        (s, line + 6),
+        (-cut.half * 0.3 + s, line + 1 + 5 * cut.length),
+        (-cut.half * 0.66 + s, line + 8),
+    ]
     return Hair(front=[cut.cap(out, -2, fringe)], strands=cut.gleams(out, 2))
 
 
 def _side_part(cut: _Cut) -> Hair:
     out, way = 6 + 5 * cut.volume, 1 if cut.part > 0 else -1
     p, line = way * cut.half * 0.42, cut.line
-    far = [(-way * cut.half * 0.84, line + 20), (-way * cut.half * 0.4, line + 9), (way * cut.half * 0.1, line), (p, line - 7), (way * cut.half * 0.8, line + 6)]
+    far = [
+        (-way * cut.half * 0.84, line + 20),
+        (-way * cut.half * 0.4, line + 9),
+        (way * cut.half * 0.1, line),
+        (p, line - 7),
+        (way * cut.half * 0.8, line + 6),
+    ]
     forehead = far if way < 0 else far[::-1]
-    strand = smooth([(p, line - 10), (way * 2, TOP + 12 - out * 0.3), (-way * cut.half * 0.5, TOP + 16), (-way * cut.half * 0.82, -34)], False)
+    strand = smooth(
+        [
+            (p, line - 10),
+            (way * 2, TOP + 12 - out * 0.3),
+            (-way * cut.half * 0.5, TOP + 16),
+            (-way * cut.half * 0.82, -34),
+        ],
+        False,
+    )
     return Hair(front=[cut.cap(out, 2, forehead)], strands=[strand])
 
 
@@ -152,9 +190,30 @@ def _quiff(cut: _Cut) -> Hair:
         return _crop(cut)
     rise, way = 15 + 12 * cut.volume, 1 if cut.part > 0 else -1
     half, line = cut.half, cut.line
-    top = [(-half * 0.99, -4), (-half * 1.05, -26), (-half * 0.95, -50), (-half * 0.55 - way * 3, TOP - rise * 0.75), (way * 6, TOP - rise), (half * 0.6 - way * 3, TOP - rise * 0.7), (half * 0.96, -50), (half * 1.05, -26), (half * 0.99, -4)]
-    inner = [(half * 0.9, -4), (half * 0.82, -24), (half * 0.66, line + 1), (way * half * 0.2, line - 6), (-half * 0.66, line + 1), (-half * 0.82, -24), (-half * 0.9, -4)]
-    strands = [smooth([(x, line - 7), (x * 1.2 + way * 5, TOP - rise * 0.4), (x * 0.8 + way * 9, TOP - rise * 0.82)], False) for x in (-half * 0.36, 0, half * 0.36)]
+    top = [
+        (-half * 0.99, -4),
+        (-half * 1.05, -26),
+        (-half * 0.95, -50),
+        (-half * 0.55 - way * 3, TOP - rise * 0.75),
+        (way * 6, TOP - rise),
+        (half * 0.6 - way * 3, TOP - rise * 0.7),
+        (half * 0.96, -50),
+        (half * 1.05, -26),
+        (half * 0.99, -4),
+    ]
+    inner = [
+        (half * 0.9, -4),
+        (half * 0.82, -24),
+        (half * 0.66, line + 1),
+        (way * half * 0.2, line - 6),
+        (-half * 0.66, line + 1),
+        (-half * 0.82, -24),
+        (-half * 0.9, -4),
+    ]
+    strands = [
+        smooth([(x, line - 7), (x * 1.2 + way * 5, TOP - rise * 0.4), (x * 0.8 + way * 9, TOP - rise * 0.82)], False)
+        for x in (-half * 0.36, 0, half * 0.36)
+    ]
     return Hair(front=[joined(smooth(top, False), smooth(inner, False))], strands=strands)
 
 
@@ -163,8 +222,16 @@ def _spiky(cut: _Cut) -> Hair:
         return _crop(cut)
     base = arc(0, -12, cut.half * 1.06, 52, 0.5, 1.0, 10)
     tips = arc(0, -16, cut.half * 1.12 + 9 * cut.volume, 60 + 17 * cut.volume, 0.52, 0.98, 9)
-    path = "M" + " ".join(f"{x:.2f} {y:.2f}{'L' if i < len(base) + len(tips) - 1 else ''}" for i, (x, y) in enumerate(_zipped(base, tips)))
-    inner = [(cut.half * 0.9, -6), (cut.half * 0.8, -24), *_zigzag(cut.hairline(), 7), (-cut.half * 0.8, -24), (-cut.half * 0.9, -6)]
+    path = "M" + " ".join(
+        f"{x:.2f} {y:.2f}{'L' if i < len(base) + len(tips) - 1 else ''}" for i, (x, y) in enumerate(_zipped(base, tips))
+    )
+    inner = [
+        (cut.half * 0.9, -6),
+        (cut.half * 0.8, -24),
+        *_zigzag(cut.hairline(), 7),
+        (-cut.half * 0.8, -24),
+        (-cut.half * 0.9, -6),
+    ]
     return Hair(front=[path + "".join(f"L{x:.2f} {y:.2f}" for x, y in inner) + "Z"], strands=cut.gleams(2, 2))
 
 
@@ -182,7 +249,13 @@ def _bowl(cut: _Cut) -> Hair:
     out = 6 + 5 * cut.volume
     low, fringe = -2 + 18 * cut.length, -24 + 5 * cut.length
     s = cut.shift * 0.5
-    line = [(cut.half * 0.8 + s, fringe + 2), (cut.half * 0.4 + s, fringe - 1), (s, fringe), (-cut.half * 0.4 + s, fringe - 1), (-cut.half * 0.8 + s, fringe + 2)]
+    line = [
+        (cut.half * 0.8 + s, fringe + 2),
+        (cut.half * 0.4 + s, fringe - 1),
+        (s, fringe),
+        (-cut.half * 0.4 + s, fringe - 1),
+        (-cut.half * 0.8 + s, fringe + 2),
+    ]
     strands = [smooth([(x, TOP + 4), (x * 1.6, -44), (x * 1.8, fringe - 4)], False) for x in (-18, -6, 14)]
     return Hair(back=[cut.curtain(out - 2, low + 8)], front=[cut.cap(out, low, line, 0.88)], strands=strands)
 
@@ -192,7 +265,10 @@ def _curly(cut: _Cut) -> Hair:
     rim = arc(0, -14, cut.half + out, 50 + out, 0.44, 1.06, 12)
     inner = [(cut.half * 0.86, 0), *[(x, y) for x, y in cut.hairline(-1)], (-cut.half * 0.86, 0)]
     wavy = _curls([*rim, *inner], 4.5 if cut.pressed else 6)
-    swirls = [smooth(arc(x, y, 6, 5, 0.1, 0.75, 6), False) for x, y in ((-24, -58 - out * 0.4), (8, -62 - out * 0.4), (-42, -34), (34, -48))]
+    swirls = [
+        smooth(arc(x, y, 6, 5, 0.1, 0.75, 6), False)
+        for x, y in ((-24, -58 - out * 0.4), (8, -62 - out * 0.4), (-42, -34), (34, -48))
+    ]
     back = bumpy(arc(0, 0, cut.half + out * 0.8, 34 + 26 * cut.length, 0, 1, 13)[:-1], 4, (0, 0))
     return Hair(back=[back], front=[wavy], strands=swirls)
 
@@ -216,7 +292,16 @@ def _mohawk(cut: _Cut) -> Hair:
         return Hair(front=[shaved], thin=0.55)
     rise = 22 + 16 * cut.volume
     s = cut.shift
-    crest = [(s - 13, cut.line + 3), (s - 20, TOP - 4), (s - 18, TOP - rise * 0.7), (s - 3, TOP - rise), (s + 14, TOP - rise * 0.8), (s + 20, TOP - 4), (s + 13, cut.line + 3), (s, cut.line + 7)]
+    crest = [
+        (s - 13, cut.line + 3),
+        (s - 20, TOP - 4),
+        (s - 18, TOP - rise * 0.7),
+        (s - 3, TOP - rise),
+        (s + 14, TOP - rise * 0.8),
+        (s + 20, TOP - 4),
+        (s + 13, cut.line + 3),
+        (s, cut.line + 7),
+    ]
     strands = [smooth([(s + x, cut.line), (s + x * 1.4, TOP - rise * 0.6)], False) for x in (-6, 6)]
     return Hair(front=[smooth(crest)], strands=strands)
 
@@ -226,13 +311,35 @@ def _locs(cut: _Cut) -> Hair:
     ropes = []
     for i in range(7):
         x = (cut.half + out) * (-1.05 + 2.1 * i / 6)
-        ropes.append(smooth([(x * 0.8, -30), (x * 1.06, 10), (x * 1.1, bottom), (x * 1.1 + 11, bottom), (x * 1.06 + 12, 10), (x * 0.8 + 12, -30)]))
+        ropes.append(
+            smooth(
+                [
+                    (x * 0.8, -30),
+                    (x * 1.06, 10),
+                    (x * 1.1, bottom),
+                    (x * 1.1 + 11, bottom),
+                    (x * 1.06 + 12, 10),
+                    (x * 0.8 + 12, -30),
+                ]
+            )
+        )
     front = [cut.cap(out, 6, cut.parted(-22))]
     sides = []
     for side in (-1, 1):
         for offset in (0, 10):
             x = side * (cut.half * 0.92 + offset)
-            sides.append(smooth([(x - 6, -26), (x - 6 + side * 2, 20), (x - 5 + side * 3, bottom - offset), (x + 5 + side * 3, bottom - offset), (x + 6 + side * 2, 20), (x + 6, -26)]))
+            sides.append(
+                smooth(
+                    [
+                        (x - 6, -26),
+                        (x - 6 + side * 2, 20),
+                        (x - 5 + side * 3, bottom - offset),
+                        (x + 5 + side * 3, bottom - offset),
+                        (x + 6 + side * 2, 20),
+                        (x + 6, -26),
+                    ]
+                )
+            )
     strands = [smooth([(cut.part, TOP), (x, -44), (x * 1.25, -26)], False) for x in (-34, -18, 18, 34)]
     return Hair(back=ropes, front=[*sides, *front], strands=strands)
 
@@ -247,14 +354,24 @@ def _bob(cut: _Cut) -> Hair:
 
 def _bangs(cut: _Cut) -> list[Point]:
     s, y = cut.shift * 0.5, -25
-    return [(cut.half * 0.8 + s, y + 3), (cut.half * 0.35 + s, y - 1), (s, y + 1), (-cut.half * 0.35 + s, y - 1), (-cut.half * 0.8 + s, y + 3)]
+    return [
+        (cut.half * 0.8 + s, y + 3),
+        (cut.half * 0.35 + s, y - 1),
+        (s, y + 1),
+        (-cut.half * 0.35 + s, y - 1),
+        (-cut.half * 0.8 + s, y + 3),
+    ]
 
 
 def _long(cut: _Cut) -> Hair:
     out, bottom = 6 + 5 * cut.volume, 80 + 45 * cut.length
     fringe = cut.parted(-6) if abs(cut.part) < cut.half * 0.4 else _bangs(cut)
     strands = [smooth([(cut.part + x * 0.2, TOP + 3), (x, -42), (x * 1.35, 0)], False) for x in (-38, -24, 38)]
-    return Hair(back=[cut.curtain(out, bottom)], front=[cut.cap(out, 30, fringe, 0.88), *_sides(cut, out, bottom * 0.8)], strands=strands)
+    return Hair(
+        back=[cut.curtain(out, bottom)],
+        front=[cut.cap(out, 30, fringe, 0.88), *_sides(cut, out, bottom * 0.8)],
+        strands=strands,
+    )
 
 
 def _sides(cut: _Cut, out: float, bottom: float, wave: float = 0.0) -> list[str]:
@@ -262,8 +379,17 @@ def _sides(cut: _Cut, out: float, bottom: float, wave: float = 0.0) -> list[str]
     locks = []
     for side in (-1, 1):
         x = side * (cut.half + out)
-        outer = [(x, 10), (x * 1.03 + side * wave, bottom * 0.4), (x * 1.0 - side * wave, bottom * 0.75), (x * 0.86, bottom)]
-        inner = [(x * 0.72 - side * wave, bottom * 0.72), (x * 0.8 + side * wave * 0.5, bottom * 0.4), (cut.half * side * 0.9, 10)]
+        outer = [
+            (x, 10),
+            (x * 1.03 + side * wave, bottom * 0.4),
+            (x * 1.0 - side * wave, bottom * 0.75),
+            (x * 0.86, bottom),
+        ]
+        inner = [
+            (x * 0.72 - side * wave, bottom * 0.72),
+            (x * 0.8 + side * wave * 0.5, bottom * 0.4),
+            (cut.half * side * 0.9, 10),
+        ]
         locks.append(smooth([*outer, *inner]))
     return locks
 
@@ -287,9 +413,24 @@ def _ponytail(cut: _Cut) -> Hair:
     thick, bottom = 10 + 8 * cut.volume, 46 + 50 * cut.length
     x = way * (cut.half + 4)
     if cut.pressed:
-        tail = [(x * 0.8, 0), (x + way * thick * 1.1, 24), (x + way * thick * 1.1, bottom * 0.7), (x + way * thick * 0.2, bottom), (x - way * 4, bottom * 0.6), (x * 0.8, 30)]
+        tail = [
+            (x * 0.8, 0),
+            (x + way * thick * 1.1, 24),
+            (x + way * thick * 1.1, bottom * 0.7),
+            (x + way * thick * 0.2, bottom),
+            (x - way * 4, bottom * 0.6),
+            (x * 0.8, 30),
+        ]
     else:
-        tail = [(x * 0.6, TOP + 14), (x + way * thick * 1.2, TOP + 2), (x + way * thick * 2, -6), (x + way * thick * 1.7, bottom * 0.6), (x + way * thick * 0.7, bottom), (x + way * 2, bottom * 0.5), (x, -20)]
+        tail = [
+            (x * 0.6, TOP + 14),
+            (x + way * thick * 1.2, TOP + 2),
+            (x + way * thick * 2, -6),
+            (x + way * thick * 1.7, bottom * 0.6),
+            (x + way * thick * 0.7, bottom),
+            (x + way * 2, bottom * 0.5),
+            (x, -20),
+        ]
         hair.ties.append(oval(x * 0.93, TOP + 22, 5, 7))
     hair.back.append(smooth(tail))
     return hair
@@ -309,12 +450,21 @@ def _bun(cut: _Cut) -> Hair:
 
 def _pigtails(cut: _Cut) -> Hair:
     out = 5 + 3 * cut.volume
-    hair = Hair(front=[cut.cap(out, 0, cut.parted(-26) if cut.length < 0.5 else _bangs(cut))], strands=cut.gleams(out, 2))
+    hair = Hair(
+        front=[cut.cap(out, 0, cut.parted(-26) if cut.length < 0.5 else _bangs(cut))], strands=cut.gleams(out, 2)
+    )
     thick, bottom = 11 + 9 * cut.volume, 30 + 50 * cut.length
     for side in (-1, 1):
         x = side * (cut.half + 5)
         top = 6 if cut.pressed else -16
-        tail = [(x * 0.9, top), (x + side * thick, top - 3), (x + side * thick * 1.9, top + 24), (x + side * thick * 1.4, bottom), (x + side * thick * 0.5, bottom + 10), (x, top + 26)]
+        tail = [
+            (x * 0.9, top),
+            (x + side * thick, top - 3),
+            (x + side * thick * 1.9, top + 24),
+            (x + side * thick * 1.4, bottom),
+            (x + side * thick * 0.5, bottom + 10),
+            (x, top + 26),
+        ]
         hair.back.append(smooth(tail))
         hair.ties.append(oval(x * 1.01, top + 5, 4.5, 6))
     return hair
@@ -326,7 +476,9 @@ def _braids(cut: _Cut) -> Hair:
     links, size = 4 + round(3 * cut.length), 8.5 + 2.5 * cut.volume
     for side in (-1, 1):
         for i in range(links):
-            hair.front.insert(0, oval(side * (cut.half * 0.98 + i * 1.2), 24 + i * size * 1.25, size * 0.95, size * 0.85))
+            hair.front.insert(
+                0, oval(side * (cut.half * 0.98 + i * 1.2), 24 + i * size * 1.25, size * 0.95, size * 0.85)
+            )
         hair.ties.append(oval(side * (cut.half * 0.98 + links * 1.2), 24 + links * size * 1.2 - 3, 5, 4))
     return hair
 

@@ -40,7 +40,10 @@ def _watercolour(pixels: np.ndarray, noise: np.random.RandomState) -> np.ndarray
     y, x = np.mgrid[:height, :width].astype(np.float32)
     shift = 0.0045 * height
     bent = cv2.remap(
-        pixels, x + shift * _grain(noise, pixels.shape, 14), y + shift * _grain(noise, pixels.shape, 14), cv2.INTER_LINEAR,
+        pixels,
+        x + shift * _grain(noise, pixels.shape, 14),
+        y + shift * _grain(noise, pixels.shape, 14),
+        cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
     pools = 1 - 0.045 * _grain(noise, pixels.shape, 9)[..., None] - 0.03 * _grain(noise, pixels.shape, 48)[..., None]

@@ -25,7 +25,19 @@ def _hills(sheet: Sheet, dice: Dice, width: float, y: float, high: float, colour
 
 
 def _tree(sheet: Sheet, x: float, y: float, size: float, leaves: Colour) -> None:
-    sheet.shape(straight([(x - size * 0.1, y), (x - size * 0.06, y - size * 0.6), (x + size * 0.06, y - size * 0.6), (x + size * 0.1, y)]), rgb("#7a5234"), 0.3, 0.4)
+    sheet.shape(
+        straight(
+            [
+                (x - size * 0.1, y),
+                (x - size * 0.06, y - size * 0.6),
+                (x + size * 0.06, y - size * 0.6),
+                (x + size * 0.1, y),
+            ]
+        ),
+        rgb("#7a5234"),
+        0.3,
+        0.4,
+    )
     centre = (x, y - size * 0.85)
     sheet.shape(bumpy(arc(*centre, size * 0.4, size * 0.38, 0, 1, 9)[:-1], size * 0.07, centre), leaves, 0.7, 0.4)
 
@@ -33,9 +45,25 @@ def _tree(sheet: Sheet, x: float, y: float, size: float, leaves: Colour) -> None
 def _fir(sheet: Sheet, x: float, y: float, size: float, colour: Colour, snow: bool = False) -> None:
     sheet.shape(box(x - size * 0.05, y - size * 0.2, x + size * 0.05, y), rgb("#6b4a32"), 0.2, 0.3)
     for low, high, half in ((0.12, 0.6, 0.3), (0.38, 0.82, 0.24), (0.62, 1.05, 0.17)):
-        sheet.shape(straight([(x - size * half, y - size * low), (x, y - size * high), (x + size * half, y - size * low)]), colour, 0.6, 0.4)
+        sheet.shape(
+            straight([(x - size * half, y - size * low), (x, y - size * high), (x + size * half, y - size * low)]),
+            colour,
+            0.6,
+            0.4,
+        )
         if snow:
-            sheet.shape(straight([(x - size * half * 0.5, y - size * (low + (high - low) * 0.5)), (x, y - size * high), (x + size * half * 0.5, y - size * (low + (high - low) * 0.5))]), (0.97, 0.98, 1.0), 0.1, 0)
+            sheet.shape(
+                straight(
+                    [
+                        (x - size * half * 0.5, y - size * (low + (high - low) * 0.5)),
+                        (x, y - size * high),
+                        (x + size * half * 0.5, y - size * (low + (high - low) * 0.5)),
+                    ]
+                ),
+                (0.97, 0.98, 1.0),
+                0.1,
+                0,
+            )
 
 
 def _beach(sheet: Sheet, dice: Dice, width: float) -> None:
@@ -47,11 +75,30 @@ def _beach(sheet: Sheet, dice: Dice, width: float) -> None:
     for _ in range(9):
         wx, wy = dice.between(0, width), sea + dice.between(3, 21)
         sheet.stroke(smooth([(wx - 5, wy), (wx, wy - 1), (wx + 5, wy)], False), rgb("#bfe8f0"), 0.9)
-    sheet.shape(smooth([(-5, sea + 25), (width * 0.3, sea + 28), (width * 0.7, sea + 22), (width + 5, sea + 27), (width + 5, 108), (-5, 108)]), rgb("#f0d9a0"), 0.3, 0.3)
+    sheet.shape(
+        smooth(
+            [
+                (-5, sea + 25),
+                (width * 0.3, sea + 28),
+                (width * 0.7, sea + 22),
+                (width + 5, sea + 27),
+                (width + 5, 108),
+                (-5, 108),
+            ]
+        ),
+        rgb("#f0d9a0"),
+        0.3,
+        0.3,
+    )
     if dice.chance(0.6):
         bx = dice.between(0.1, 0.9) * width
         sheet.shape(straight([(bx, sea - 1), (bx, sea - 15), (bx + 9, sea - 3)]), (1.0, 1.0, 1.0), 0.2, 0.4)
-        sheet.shape(straight([(bx - 5, sea - 1), (bx + 10, sea - 1), (bx + 7, sea + 3), (bx - 3, sea + 3)]), rgb("#c0453a"), 0.2, 0.4)
+        sheet.shape(
+            straight([(bx - 5, sea - 1), (bx + 10, sea - 1), (bx + 7, sea + 3), (bx - 3, sea + 3)]),
+            rgb("#c0453a"),
+            0.2,
+            0.4,
+        )
 
 
 def _park(sheet: Sheet, dice: Dice, width: float) -> None:
@@ -59,8 +106,16 @@ def _park(sheet: Sheet, dice: Dice, width: float) -> None:
     _cloud(sheet, dice.between(0.1, 0.9) * width, dice.between(10, 20), dice.between(6, 10))
     _hills(sheet, dice, width, 58, 8, rgb("#9fcf7f"))
     for x in (0.06, 0.3, 0.72, 0.95):
-        _tree(sheet, (x + dice.between(-0.07, 0.07)) * width, dice.between(62, 70), dice.between(34, 48), mix(rgb("#4f9f4a"), rgb("#8fbf4a"), dice.between(0, 1)))
-    sheet.shape(smooth([(-5, 68), (width * 0.5, 65), (width + 5, 69), (width + 5, 108), (-5, 108)]), rgb("#7cbf57"), 0.4, 0.3)
+        _tree(
+            sheet,
+            (x + dice.between(-0.07, 0.07)) * width,
+            dice.between(62, 70),
+            dice.between(34, 48),
+            mix(rgb("#4f9f4a"), rgb("#8fbf4a"), dice.between(0, 1)),
+        )
+    sheet.shape(
+        smooth([(-5, 68), (width * 0.5, 65), (width + 5, 69), (width + 5, 108), (-5, 108)]), rgb("#7cbf57"), 0.4, 0.3
+    )
 
 
 def _mountains(sheet: Sheet, dice: Dice, width: float) -> None:
@@ -68,8 +123,20 @@ def _mountains(sheet: Sheet, dice: Dice, width: float) -> None:
     for x, high in ((0.15, 48), (0.85, 52), (0.5, 62)):
         peak = ((x + dice.between(-0.1, 0.1)) * width, 78 - high - dice.between(0, 8))
         half = dice.between(34, 44)
-        sheet.shape(straight([(peak[0] - half, 80), peak, (peak[0] + half, 80)]), mix(rgb("#6f7f9f"), rgb("#8a7f9a"), dice.between(0, 1)), 0.8, 0.4)
-        snow = [(peak[0] - half * 0.34, peak[1] + 20), peak, (peak[0] + half * 0.34, peak[1] + 20), (peak[0] + half * 0.12, peak[1] + 15), (peak[0], peak[1] + 21), (peak[0] - half * 0.14, peak[1] + 15)]
+        sheet.shape(
+            straight([(peak[0] - half, 80), peak, (peak[0] + half, 80)]),
+            mix(rgb("#6f7f9f"), rgb("#8a7f9a"), dice.between(0, 1)),
+            0.8,
+            0.4,
+        )
+        snow = [
+            (peak[0] - half * 0.34, peak[1] + 20),
+            peak,
+            (peak[0] + half * 0.34, peak[1] + 20),
+            (peak[0] + half * 0.12, peak[1] + 15),
+            (peak[0], peak[1] + 21),
+            (peak[0] - half * 0.14, peak[1] + 15),
+        ]
         sheet.shape(straight(snow), (0.98, 0.98, 1.0), 0.2, 0)
     _hills(sheet, dice, width, 80, 9, rgb("#6f9f6a"))
 
@@ -110,13 +177,31 @@ def _desert(sheet: Sheet, dice: Dice, width: float) -> None:
         green = rgb("#4f8f58")
         sheet.shape(box(cx - 3.4, base - high, cx + 3.4, base, 3.4), green, 0.5, 0.4)
         for side, up in ((-1, 0.45), (1, 0.6)):
-            sheet.stroke(smooth([(cx, base - high * up), (cx + side * 8, base - high * up - 1), (cx + side * 8.5, base - high * up - 11)], False), green, 4.6)
+            sheet.stroke(
+                smooth(
+                    [
+                        (cx, base - high * up),
+                        (cx + side * 8, base - high * up - 1),
+                        (cx + side * 8.5, base - high * up - 11),
+                    ],
+                    False,
+                ),
+                green,
+                4.6,
+            )
 
 
 def _snow(sheet: Sheet, dice: Dice, width: float) -> None:
     _sky(sheet, width, rgb("#a9bfd9"), rgb("#e9eff7"))
     for i in range(5):
-        _fir(sheet, width * (i + dice.between(0.1, 0.9)) / 5, dice.between(72, 82), dice.between(42, 62), rgb("#4a7a78"), snow=True)
+        _fir(
+            sheet,
+            width * (i + dice.between(0.1, 0.9)) / 5,
+            dice.between(72, 82),
+            dice.between(42, 62),
+            rgb("#4a7a78"),
+            snow=True,
+        )
     _hills(sheet, dice, width, 80, 8, rgb("#f4f8fd"))
     for _ in range(26):
         r = dice.between(0.7, 1.5)

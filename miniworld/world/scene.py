@@ -74,9 +74,7 @@ def compose(people: Sequence[int], seed: str | int, style: str | None = None, as
     style = style or dice.weighted({name: 3.0 if name == "illustration" else 1.0 for name in STYLES})
     low, high = FACE_HEIGHTS[len(people)]
     size = dice.between(low, high) * min(aspect, 1.0)
-    looks = tuple(
-        _look(dice, person, index, len(people), size, aspect) for index, person in enumerate(people)
-    )
+    looks = tuple(_look(dice, person, index, len(people), size, aspect) for index, person in enumerate(people))
     return Scene(looks, dice.one_of(tuple(PLACES)), style, aspect, f"{seed}")
 
 

@@ -1,4 +1,4 @@
-"""Face detection by a small network in plain PyTorch that marks the centres of faces (after CenterNet, Zhou et al. 2019).
+"""Face detection by a small network that marks the centres of faces (after CenterNet, Zhou et al. 2019).
 
 Its weights are for drawn faces, those of the mini world.
 """
@@ -25,9 +25,7 @@ class CentreNet(nn.Module):
     def __init__(self, width: int = 24):
         super().__init__()
         widths = (width, width * 3 // 2, 2 * width, 3 * width)
-        self.down = nn.ModuleList(
-            _convolutions(before, out) for before, out in zip((3, *widths), widths, strict=False)
-        )
+        self.down = nn.ModuleList(_convolutions(before, out) for before, out in zip((3, *widths), widths, strict=False))
         self.across = nn.ModuleList(nn.Conv2d(out, 2 * width, 1) for out in widths[1:])
         self.head = nn.Sequential(
             nn.Conv2d(2 * width, 2 * width, 3, 1, 1), nn.ReLU(True), nn.Conv2d(2 * width, OUTPUTS, 1)
@@ -76,7 +74,8 @@ class CentreDetector:
             self._net.load_state_dict(tensors)
         except Exception as error:
             raise UniPortraitError(
-                f"{file} cannot be read as the detector of drawn faces ({error}). Get this file of the mini world again."
+                f"{file} cannot be read as the detector of drawn faces ({error}). Get this file of the mini "
+                "world again."
             ) from error
         self._net.eval().requires_grad_(False)
 
