@@ -38,7 +38,7 @@ def _wash(colour: Colour) -> Colour:
 
 def _bold(colour: Colour) -> Colour:
     grey = luma(colour)
-    return tuple(min(max(grey + 1.35 * (part - grey), 0), 1) for part in colour)
+    return tuple(min(max(grey + 1.2 * (part - grey), 0), 1) for part in colour)
 
 
 STYLES = {

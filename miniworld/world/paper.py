@@ -46,7 +46,7 @@ def _watercolour(pixels: np.ndarray, noise: np.random.RandomState) -> np.ndarray
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
-    pools = 1 - 0.045 * _grain(noise, pixels.shape, 9)[..., None] - 0.03 * _grain(noise, pixels.shape, 48)[..., None]
+    pools = 1 - 0.035 * _grain(noise, pixels.shape, 9)[..., None] - 0.02 * _grain(noise, pixels.shape, 48)[..., None]
     return 252 - (252 - bent) * pools
 
 
