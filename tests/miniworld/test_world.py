@@ -92,11 +92,11 @@ def test_masks_show_where_people_are(count):
 
 def test_landmarks_are_where_eyes_nose_and_mouth_are_drawn():
     """Without glasses or hats: the pupils are dark, and what the face's landmarks span is mostly skin."""
-    seen = 0
+    off = []
     for number in range(80):
         scene = compose([number], f"marks {number}", "illustration")
         (look,), person = scene.looks, draw_person(number)
-        if person.glasses != "none" or person.mole or look.expression in ("laughing", "surprised"):
+        if person.glasses != "none" or look.expression in ("laughing", "surprised"):
             continue
         scene = replace(scene, looks=(replace(look, hat="none", gaze=0.0),))
         pixels, (face,) = picture(scene, SIZE).astype(int), faces(scene, SIZE)
@@ -104,12 +104,11 @@ def test_landmarks_are_where_eyes_nose_and_mouth_are_drawn():
             assert pixels[y - 2 : y + 3, x - 2 : x + 3].sum(axis=-1).min() < 160
         nose = face.landmarks[2] - (face.landmarks[3:].mean(axis=0) - face.landmarks[2]) * 0.5
         x, y = nose.round().astype(int)
-        off = np.abs(pixels[y, x] - np.array(person.skin) * 255).max()
-        assert off < 60, number
+        off.append(np.abs(pixels[y, x] - np.array(person.skin) * 255).max())
         left, top, right, bottom = face.box
         assert (face.landmarks > (left, top)).all() and (face.landmarks < (right, bottom)).all()
-        seen += 1
-    assert seen > 20
+    # A freckle or a wrinkle may lie there.
+    assert len(off) > 20 and np.quantile(off, 0.9) < 40
 
 
 @pytest.mark.parametrize("count", (1, 2, 3, 4))
