@@ -95,9 +95,9 @@ TINY = Preset(
 
 FULL = Preset(
     size=128,
-    scenes=80_000,
-    people=6_000,
-    photos=6,
+    scenes=60_000,
+    people=4_500,
+    photos=5,
     checks=512,
     vae=(32, 64, 64, 64),
     unet=(64, 64, 64, 64),
@@ -113,11 +113,11 @@ FULL = Preset(
     units=(1, 2, 2, 2),
     embedding=128,
     budgets={
-        "backbone": Budget(4_000, 40, 512, 3e-3),
+        "backbone": Budget(4_000, 35, 512, 3e-3),
         "measure": Budget(4_000, 40, 512, 2e-3),
-        "vae": Budget(12_000, 110, 64, 1e-3),
-        "clip": Budget(3_000, 45, 512, 1.5e-3),
-        "unet": Budget(20_000, 180, 512, 1e-3),
+        "vae": Budget(12_000, 125, 64, 1e-3),
+        "clip": Budget(3_000, 45, 384, 1.5e-3),
+        "unet": Budget(20_000, 150, 384, 1e-3),
         "detector": Budget(4_000, 30, 256, 2e-3),
         "classifiers": Budget(4_000, 40, 384, 2e-3),
     },

@@ -1,5 +1,7 @@
 """What is done to pictures on the device that trains: cutting, aligning, roughening."""
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,16 +41,20 @@ def sample_faces(pictures: Tensor, landmarks: Tensor, size: int) -> Tensor:
     Returns:
         (batch, 3, size, size).
     """
-    # OpenCV counts from the middle of the first pixel, shares from its corner.
-    template = torch.tensor(ARCFACE_TEMPLATE + 0.5, dtype=torch.float32, device=landmarks.device)
-    template = template / TEMPLATE_SIZE * 2 - 1
-    target = torch.view_as_complex(template)
+    target = torch.view_as_complex(_template(landmarks.device))
     source = torch.view_as_complex((landmarks * 2 - 1).contiguous())
     dz, dw = target - target.mean(), source - source.mean(dim=1, keepdim=True)
     turn = (dz.conj() * dw).sum(dim=1) / (dz.conj() * dz).sum().real  # from the crop to the picture
     shift = source.mean(dim=1) - turn * target.mean()
     rows = (torch.stack((turn.real, -turn.imag, shift.real), 1), torch.stack((turn.imag, turn.real, shift.imag), 1))
     return _warp(pictures, torch.stack(rows, 1), size)
+
+
+@cache
+def _template(device: torch.device) -> Tensor:
+    """The template as places −1..1, (5, 2), brought to the device once."""
+    # OpenCV counts from the middle of the first pixel, shares from its corner.
+    return torch.tensor((ARCFACE_TEMPLATE + 0.5) / TEMPLATE_SIZE * 2 - 1, dtype=torch.float32, device=device)
 
 
 def _warp(pictures: Tensor, theta: Tensor, size: int) -> Tensor:

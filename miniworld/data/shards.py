@@ -63,7 +63,9 @@ def tasks(preset: Preset, folder: Path) -> list[Task]:
         list(crops("other_faces", MEASURING, preset.people)),
     ]
     shares = [
-        ((index + 0.5) / len(kind), order, task) for order, kind in enumerate(kinds) for index, task in enumerate(kind)
+        (soon * (index + 0.5) / len(kind), order, task)
+        for order, (kind, soon) in enumerate(zip(kinds, (1, 0.3, 1), strict=True))  # the backbone is trained first
+        for index, task in enumerate(kind)
     ]
     first, *rest = (task for *_, task in sorted(shares, key=lambda share: share[:2]))
     return [first, *checks, *rest]

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,7 @@ def fit(
     publish: Callable[[Fitted], None] | None = None,
     decay: float = 0.998,
     weight_decay: float = 0.01,
+    recordable: Callable[[float], bool] | None = None,
 ) -> Fitted:
     """Train until the budget's steps or seconds are spent; goes on where an earlier call was cut off.
 
@@ -59,32 +61,48 @@ def fit(
         loss: of a batch that it draws itself, given how much of the training is over, 0..1.
         publish: writes what there is, called now and then, so that a cut-off run leaves its best.
         decay: of the running average.
+        recordable: from when on, given how much of the training is over, every step does the same on the device and
+            asks nothing of the CPU, so that it can be recorded as a CUDA graph; launching a step's thousands of small
+            kernels takes twice as long as computing them.
     """
     budget, cuda = job.budget, job.device.type == "cuda"
     weights = [p for p in model.parameters() if p.requires_grad]
     decayed, others = [p for p in weights if p.ndim > 1], [p for p in weights if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=budget.rate, betas=(0.9, 0.99), fused=cuda)
+    rate = torch.tensor(budget.rate, device=job.device) if cuda else budget.rate  # a tensor, as a graph reads it again
+    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=cuda, capturable=cuda)
     average = _Average(model, decay)
     step, spent = _resume(job, model, average.model, optimizer)
     started = said = saved = time.monotonic()
     spent_before, loss_sum, losses = spent, torch.zeros((), device=job.device), 0
     model.train()
-    while step < budget.steps and spent < budget.seconds:
-        share = max(step / budget.steps, spent / budget.seconds)
-        rate = budget.rate * min(share / WARM + 0.02, 0.5 + 0.5 * math.cos(math.pi * share), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        torch.manual_seed(job.seed * 1_000_003 + step)
+
+    def one_step(share: float) -> Tensor:
         with torch.autocast(job.device.type, torch.bfloat16, enabled=cuda):
             value = loss(share)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         nn.utils.clip_grad_norm_(weights, 1.0, foreach=True)
         optimizer.step()
+        return value.detach()
+
+    recorded: Callable[[], Tensor] | None = None
+    while step < budget.steps and spent < budget.seconds:
+        share = max(step / budget.steps, spent / budget.seconds)
+        rate = budget.rate * min(share / WARM + 0.02, 0.5 + 0.5 * math.cos(math.pi * share), 1.0)
+        for group in optimizer.param_groups:
+            if cuda:
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        torch.manual_seed(job.seed * 1_000_003 + step)
+        if cuda and recorded is None and recordable and recordable(share):
+            recorded = _record(partial(one_step, share))
+            logger.info("%-12s recorded at step %d, %.0f s", job.name, step, spent)
+        value = recorded() if recorded else one_step(share)
         average.update(step)
         step += 1
-        loss_sum, losses = loss_sum + value.detach(), losses + 1
+        loss_sum, losses = loss_sum + value, losses + 1
         if cuda and step % 8 == 0:
             torch.cuda.synchronize()  # so that the clock is the device's
         now = time.monotonic()
@@ -99,6 +117,30 @@ def fit(
             saved = now
     logger.info("%-12s %d steps of %d in %.0f s", job.name, step, budget.batch, spent)
     return Fitted(average.model, step, spent)
+
+
+def _record(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """A step as one CUDA graph, which draws other numbers every time; where it cannot be recorded, the step itself."""
+    try:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(2):  # whatever is made at first use is made here
+                step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            value = step()
+    except RuntimeError:
+        logger.exception("not recorded")
+        torch.cuda.synchronize()
+        return step
+
+    def replay() -> Tensor:
+        graph.replay()
+        return value
+
+    return replay
 
 
 def _say(job: Job, step: int, spent: float, here: float, loss: float) -> None:

@@ -56,7 +56,7 @@ def train_unet(job: Job) -> None:
         save_part(fitted.model["text"], job.files.base / "text_encoder", made)
         new_schedule().save_pretrained(job.files.base / "scheduler")
 
-    publish(fit(job, model, loss, publish, decay=0.999))
+    publish(fit(job, model, loss, publish, decay=0.999, recordable=lambda share: share > 0))
 
 
 def _text_encoder(job: Job, tokenizer) -> CLIPTextModel:  # noqa: ANN001

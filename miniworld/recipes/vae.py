@@ -17,6 +17,7 @@ from .job import Job
 
 DIVERGENCE = 3e-4  # weight of the latents' divergence from a normal distribution, per value
 EDGES, FACES, LIKENESS = 1.0, 3.0, 0.05  # weights of edges; of what lies in faces; of what the backbone sees in them
+LIKE_AFTER = 0.1  # share of the training: before, faces are not there to be seen
 
 
 def train_vae(job: Job) -> None:
@@ -38,7 +39,7 @@ def train_vae(job: Job) -> None:
         weights = face_weights(store["boxes"][chosen], side, FACES)
         value = (weights * (drawn - pictures).abs()).mean() + EDGES * _edges(drawn, pictures, weights)
         value = value + DIVERGENCE * 0.5 * (mean**2 + spread.exp() - 1 - spread).mean()
-        if backbone is not None and share > 0.1:
+        if backbone is not None and share > LIKE_AFTER:
             who = (torch.rand(len(chosen), device=job.device) * store["count"][chosen]).long()
             value = value + LIKENESS * _unlikeness(backbone, drawn, pictures, store["landmarks"][chosen, who])
         return value
@@ -50,7 +51,7 @@ def train_vae(job: Job) -> None:
             whole, job.files.base / "vae", job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **quality)
         )
 
-    publish(fit(job, vae, loss))
+    publish(fit(job, vae, loss, publish, recordable=lambda share: store.complete and share > LIKE_AFTER))
 
 
 def _edges(drawn: Tensor, pictures: Tensor, weights: Tensor) -> Tensor:
