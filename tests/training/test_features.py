@@ -127,6 +127,11 @@ def test_features_that_half_precision_does_not_hold(settings, caching, copied, t
     assert not (copied / "index.json").exists()
 
 
+def test_a_resolution_that_the_vae_does_not_divide(settings, caching, tmp_path):
+    with pytest.raises(UniPortraitError, match="A resolution of 100 is no multiple of 8"):
+        prepare(settings, tmp_path / "shards", caching=replace(caching, resolution=100))
+
+
 def test_devices():
     assert devices("cuda:1,cuda:3") == ["cuda:1", "cuda:3"]
     assert devices("auto") == (["cpu"] if not torch.cuda.is_available() else devices("auto"))

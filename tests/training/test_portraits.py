@@ -342,7 +342,7 @@ def test_an_index_that_is_none(tmp_path, content, message):
 
 
 def test_a_resolution_that_the_vae_does_not_divide(shards):
-    with pytest.raises(UniPortraitError, match="A resolution of 500 is no multiple of 8.*Choose 496 or 504"):
+    with pytest.raises(UniPortraitError, match="A resolution of 500 is no multiple of 8.*Choose 504 or 496"):
         Portraits([shards], replace(VIEW, resolution=500))
 
 
