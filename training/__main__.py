@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from uniportrait_core.errors import UniPortraitError
 
 from .prepare.command import add_prepare
+from .run.command import add_stages
 
 INTERRUPTED = 130
 
@@ -16,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training", description="Trains UniPortrait.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_prepare(commands)
+    add_stages(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)

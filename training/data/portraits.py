@@ -116,6 +116,7 @@ class Portraits(Dataset[Sample]):
         features = load(members["safetensors"]) if self.cached else {}
         return Sample(
             key=key,
+            seed=seed,
             caption=facts["caption"],
             boxes=_boxes(facts, where, corner)[people],
             faces=_faces(members, features, people),
