@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from PIL import Image
 from safetensors.torch import load, load_file, save_file
-from shard_content import everything, pixels, samples
 
+import tiny
+from shard_content import everything, pixels, samples
 from training.data.index import load_index
 from training.data.portraits import FEATURES, to_tensor
 from training.frozen.faces import FaceEncoder

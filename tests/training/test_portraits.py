@@ -7,12 +7,12 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
-import photos
 import pytest
 import torch
 from safetensors.torch import load
-from shard_content import facts, pixels, samples
 
+import photos
+from shard_content import facts, pixels, samples
 from training.data.index import load_index
 from training.data.portraits import FEATURES, Portraits, View
 from training.data.sample import Sample

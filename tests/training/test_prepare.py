@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import photos
 import pytest
 from PIL import Image
-from shard_content import facts, pixels, samples
 
+import photos
+from shard_content import facts, pixels, samples
 from standins.detector import FACES, photo
 from training.prepare.pictures import QUALITY
 from training.prepare.run import prepare, prepared

@@ -5,10 +5,10 @@ import resource
 from dataclasses import replace
 from pathlib import Path
 
-import photos
 import pytest
-from shard_content import everything, facts
 
+import photos
+from shard_content import everything, facts
 from training.__main__ import main
 from training.prepare.listing import Entry, Place, one_of_each
 from training.prepare.reasons import REASONS

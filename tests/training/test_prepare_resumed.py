@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jobs import die, fail, square
 from shard_content import everything, samples
 from test_prepare_bad_input import arguments
-
 from training.files import PARTIAL, whole_file
 from training.prepare.run import prepare
 from training.prepare.workers import work
