@@ -69,9 +69,9 @@ class Portraits(Dataset[Sample]):
                 its pictures is fit for the view.
         """
         check_resolution(view.resolution)
-        self.index = join([load_index(folder) for folder in folders])
+        self.index = join([load_index(folder) for folder in folders], view.cached)
         self.view = view
-        self.cached = view.cached and self.index.cache is not None
+        self.cached = self.index.cache is not None
         if self.cached:
             _check_cache(self.index, view, networks)
         fewest, most = view.people
