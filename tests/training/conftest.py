@@ -29,7 +29,6 @@ def source(tmp_path_factory) -> Path:
 def settings(source, detector):
     """Settings that take all of them, four to a shard, with the folders as names."""
     import photos
-
     from training.prepare.settings import Labels, Settings
 
     return Settings(source, detector, Labels(identity="folders"), photos.SMALL, shard_size=4)
@@ -49,7 +48,6 @@ def shards(settings, tmp_path_factory) -> Path:
 def caching(tmp_path_factory):
     """Narrow networks, for features at 128 pixels."""
     import tiny
-
     from training.prepare.settings import Caching
 
     folder = tmp_path_factory.mktemp("networks")

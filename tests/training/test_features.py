@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from PIL import Image
 from safetensors.torch import load, load_file, save_file
-from shard_content import everything, pixels, samples
 
+import tiny
+from shard_content import everything, pixels, samples
 from training.data.index import load_index
 from training.data.portraits import FEATURES, to_tensor
 from training.frozen.faces import FaceEncoder
@@ -125,6 +125,11 @@ def test_features_that_half_precision_does_not_hold(settings, caching, copied, t
     with pytest.raises(UniPortraitError, match="The embedding of place0/picture000 reach .* half precision"):
         prepare(settings, copied, caching=replace(caching, face_backbone=tmp_path / "wild.safetensors"))
     assert not (copied / "index.json").exists()
+
+
+def test_a_resolution_that_the_vae_does_not_divide(settings, caching, tmp_path):
+    with pytest.raises(UniPortraitError, match="A resolution of 100 is no multiple of 8"):
+        prepare(settings, tmp_path / "shards", caching=replace(caching, resolution=100))
 
 
 def test_devices():

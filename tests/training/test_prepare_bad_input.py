@@ -5,12 +5,12 @@ import resource
 from dataclasses import replace
 from pathlib import Path
 
-import photos
 import pytest
-from shard_content import everything, facts
 
+import photos
+from shard_content import everything, facts
 from training.__main__ import main
-from training.prepare.listing import one_of_each
+from training.prepare.listing import Entry, Place, one_of_each
 from training.prepare.reasons import REASONS
 from training.prepare.run import prepare, prepared
 from training.prepare.settings import Labels, Settings
@@ -112,9 +112,16 @@ def test_texts_without_a_picture_are_counted_and_named(tmp_path, detector):
     assert numbers["labels_without_picture"] == {"count": 1, "first": ["notes/b.txt"]}
 
 
-def test_of_one_key_the_first_by_name_is_taken():
-    from training.prepare.listing import Entry, Place
+def test_what_vanished_or_shrank_after_the_listing_is_corrupt(tmp_path, detector):
+    source = photos.write_source(tmp_path / "source", {"a.jpg": PORTRAIT, "a.txt": "a", "b.txt": "b"})
+    (source / "b.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    numbers, output = run(tmp_path, detector, {})
+    assert numbers["left_out"] == {"corrupt": {"count": 1, "first": ["b.jpg"]}} and list(facts(output)) == ["a"]
+    with pytest.raises(OSError, match="ends after 1 bytes"):
+        Place(str(source / "a.txt"), 5).read()
 
+
+def test_of_one_key_the_first_by_name_is_taken():
     entries = [Entry(key, name, Place(name, 1), "") for key, name in (("b", "b.png"), ("a", "a.jpg"), ("b", "b.jpg"))]
     kept, repeated = one_of_each(entries)
     assert [entry.name for entry in kept] == ["a.jpg", "b.jpg"] and repeated == ("b.png",)

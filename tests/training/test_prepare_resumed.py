@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jobs import die, fail, square
 from shard_content import everything, samples
 from test_prepare_bad_input import arguments
-
 from training.files import PARTIAL, whole_file
 from training.prepare.run import prepare
 from training.prepare.workers import work
@@ -32,15 +32,14 @@ def server():
     return context
 
 
-@pytest.mark.parametrize("cached", [False, True])
-def test_killed_at_random_moments(server, settings, caching, tmp_path, cached):
-    settings = replace(settings, shard_size=2)
-    run = partial(prepare, settings, caching=caching if cached else None)
+def test_killed_at_random_moments(server, settings, caching, tmp_path):
+    """While faces are looked for, and while features are written into the shards."""
+    run = partial(prepare, replace(settings, shard_size=2), caching=caching)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     undisturbed = server.Process(target=run, args=(whole,))
     undisturbed.start()
     undisturbed.join()
-    dice, patience, seen = np.random.default_rng(cached), 0.05, []
+    dice, patience, seen = np.random.default_rng(0), 0.05, []
     while True:
         process = server.Process(target=run, args=(killed,))
         process.start()
@@ -53,7 +52,7 @@ def test_killed_at_random_moments(server, settings, caching, tmp_path, cached):
         seen.append(len(list(killed.glob("journal/0*.json"))))
         for shard in killed.glob("*.tar"):  # whole, whenever they are there
             assert shard.read_bytes().endswith(bytes(1024))
-        patience *= 1.2  # however slow the machine, it comes to an end
+        patience *= 1.3  # however slow the machine, it comes to an end
     assert len(seen) >= 3 and len(set(seen)) >= 2  # killed before the first shard, and between two
     assert len(samples(killed)) == 15
     assert everything(killed) == everything(whole)

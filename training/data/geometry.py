@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil, floor, log
 
+from uniportrait_core.errors import UniPortraitError
+
 STEP = 8  # pixels along a latent: crops begin and end at latents, so that cached latents can be cut as well
 BUCKET_STEP = 64
 WIDEST = 2.5  # aspect ratio of a bucket, either way
@@ -30,6 +32,16 @@ class Cut:
     def fits(self) -> bool:
         """Whether a crop holds all faces."""
         return bool(self.rows) and bool(self.columns)
+
+
+def check_resolution(resolution: int) -> None:
+    """Raise UniPortraitError where the VAE does not divide a resolution."""
+    if resolution % STEP or resolution < STEP:
+        below = resolution // STEP * STEP
+        raise UniPortraitError(
+            f"A resolution of {resolution} is no multiple of {STEP}, which the VAE needs. Choose {below + STEP}"
+            + (f" or {below}." if below else ".")
+        )
 
 
 def cut(size: Size, around: tuple[float, float, float, float], resolution: int, buckets: bool) -> Cut:

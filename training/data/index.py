@@ -5,7 +5,7 @@ more, and knew neither sizes nor people.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Index:
         around: left, top, right, bottom of all its faces together, in pixels, (pictures, 4).
         first_face: number of a picture's first face, and the number of faces at the end, (pictures + 1,).
         identity: number of the person of a face, or `UNKNOWN`, (faces,).
-        cache: what the features in the shards were made with (`cache_record.py`); None where there are none.
+        cache: what the features in the shards were made with (`prepare/features.py`); None where there are none.
     """
 
     shards: tuple[Shard, ...]
@@ -117,39 +117,44 @@ def load_index(folder: str | Path) -> Index:
     return _index(shards, content)
 
 
-def join(indices: Sequence[Index]) -> Index:
+def join(indices: Sequence[Index], cached: bool) -> Index:
     """One index of several folders; a name in two folders is two people.
 
+    Args:
+        indices: of the folders.
+        cached: whether their features are wanted; else the index has no `cache`.
+
     Raises:
-        UniPortraitError: some have cached features and some have not, or they were made differently.
+        UniPortraitError: features are wanted, and some folders have none, or others.
     """
     first = indices[0]
     for index in indices[1:]:
-        if index.cache != first.cache:
+        if cached and index.cache != first.cache:
             places = (one.shards[0].address.rpartition("/")[0] for one in (first, index))
             raise UniPortraitError(
                 f"{' and '.join(places)} have different cached features: {first.cache} and {index.cache}. "
                 "Run `python -m training prepare --cache` with the same networks and resolution on both, or train "
                 "without cached features."
             )
-    shards = np.cumsum([0, *(len(index.shards) for index in indices)])
-    faces = np.cumsum([0, *(len(index.identity) for index in indices)])
-    people = np.cumsum([0, *(index.identity.max(initial=UNKNOWN) + 1 for index in indices)])
-    identity = [
-        np.where(index.identity == UNKNOWN, UNKNOWN, index.identity + n)
-        for index, n in zip(indices, people, strict=False)
-    ]
-    starts = [index.first_face[:-1] + n for index, n in zip(indices, faces, strict=False)]
+    shards = _offsets(len(index.shards) for index in indices)
+    people = _offsets(index.identity.max(initial=UNKNOWN) + 1 for index in indices)
+    named = ((index.identity, n) for index, n in zip(indices, people, strict=True))
     return Index(
-        tuple(shard for index in indices for shard in index.shards),
-        np.concatenate([index.shard + n for index, n in zip(indices, shards, strict=False)]),
-        np.concatenate([index.place for index in indices]),
-        np.concatenate([index.size for index in indices]),
-        np.concatenate([index.around for index in indices]),
-        np.concatenate([*starts, faces[-1:]]),
-        np.concatenate(identity),
-        first.cache,
+        shards=tuple(shard for index in indices for shard in index.shards),
+        shard=np.concatenate([index.shard + n for index, n in zip(indices, shards, strict=True)]),
+        place=np.concatenate([index.place for index in indices]),
+        size=np.concatenate([index.size for index in indices]),
+        around=np.concatenate([index.around for index in indices]),
+        first_face=np.cumsum([0, *np.concatenate([index.people for index in indices])]),
+        identity=np.concatenate([np.where(person == UNKNOWN, UNKNOWN, person + n) for person, n in named]),
+        cache=first.cache if cached else None,
     )
+
+
+def _offsets(counts: Iterable[int]) -> np.ndarray:
+    """How many there are before each."""
+    counts = np.fromiter(counts, np.int64)
+    return np.cumsum(counts) - counts
 
 
 def _index(shards: tuple[Shard, ...], content: dict[str, Any]) -> Index:

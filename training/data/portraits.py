@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from uniportrait_core.errors import UniPortraitError
 
-from .geometry import STEP, Cut, bucket, cut
+from .geometry import STEP, Cut, bucket, check_resolution, cut
 from .index import Index, join, load_index
 from .members import read_members
 from .people import People
@@ -68,14 +68,10 @@ class Portraits(Dataset[Sample]):
             UniPortraitError: a folder is not usable, its features are of other networks or another size, or none of
                 its pictures is fit for the view.
         """
-        if view.resolution % STEP:
-            raise UniPortraitError(
-                f"A resolution of {view.resolution} is no multiple of {STEP}, which the VAE needs. Choose "
-                f"{view.resolution // STEP * STEP} or {view.resolution // STEP * STEP + STEP}."
-            )
-        self.index = join([load_index(folder) for folder in folders])
+        check_resolution(view.resolution)
+        self.index = join([load_index(folder) for folder in folders], view.cached)
         self.view = view
-        self.cached = view.cached and self.index.cache is not None
+        self.cached = self.index.cache is not None
         if self.cached:
             _check_cache(self.index, view, networks)
         fewest, most = view.people

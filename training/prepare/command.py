@@ -75,9 +75,7 @@ def _add_cache(group: Any) -> None:
     group.add_argument("--face-backbone", type=Path, metavar="FILE", help="weight file")
     _add(group, "--resolution", Caching.resolution, "of training", type=_positive)
     group.add_argument("--buckets", action="store_true", help="for training with aspect-ratio buckets")
-    _add(
-        group, "--device", Caching.device, "of torch, or several with commas between; auto: all of CUDA", metavar="NAME"
-    )
+    _add(group, "--device", Caching.device, "of torch, or several with commas; auto: all of CUDA", metavar="NAME")
 
 
 def _add(group: Any, name: str, default: Any, text: str, **options: Any) -> None:

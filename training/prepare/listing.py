@@ -19,10 +19,13 @@ class Place:
     offset: int = 0
 
     def read(self) -> bytes:
-        """Raises OSError where they cannot be read; they may be fewer."""
+        """Raises OSError where they cannot be read, or not all of them, as in a shard that was cut off."""
         with open(self.file, "rb") as file:
             file.seek(self.offset)
-            return file.read(self.length)
+            content = file.read(self.length)
+        if len(content) < self.length:
+            raise OSError(f"{self.file} ends after {self.offset + len(content)} bytes")
+        return content
 
 
 @dataclass(frozen=True)

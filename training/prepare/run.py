@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from uniportrait_core.errors import UniPortraitError
 
+from ..data.geometry import check_resolution
 from ..data.index import FILE, index_content
 from .detectors import detector_record, make_detector
 from .folder_source import list_folder
@@ -128,6 +129,7 @@ def _adding(caching: Caching, output: Path) -> Callable[[list[Entry], Journal], 
     """What writes features into the shards that have none, or others, as far as the networks are there."""
     from .features import FeatureWriter, cache_record, devices  # diffusers takes seconds to load
 
+    check_resolution(caching.resolution)
     record = cache_record(caching)
     setups = [partial(FeatureWriter, caching, record, output, device) for device in devices(caching.device)]
 

@@ -1,7 +1,6 @@
 """Pictures in WebDataset shards, with a .txt or a .json of the same key beside each."""
 
 import json
-import os
 import tarfile
 from collections import defaultdict
 from pathlib import Path
@@ -59,10 +58,9 @@ def _samples(shard: Path) -> tuple[dict[str, dict[str, Place]], bool]:
     """Members of a shard by key and ending, and whether the shard is whole."""
     samples: dict[str, dict[str, Place]] = defaultdict(dict)
     try:
-        size = shard.stat().st_size
         with tarfile.open(shard, "r:") as tar:
             for member in tar:
-                if member.isfile() and member.offset_data + member.size <= size:
+                if member.isfile():
                     folder, slash, name = member.name.rpartition("/")
                     stem, _, ending = name.partition(".")
                     place = Place(str(shard), member.size, member.offset_data)
@@ -70,7 +68,7 @@ def _samples(shard: Path) -> tuple[dict[str, dict[str, Place]], bool]:
     except (tarfile.TarError, OSError):
         return samples, False
     with open(shard, "rb") as file:
-        file.seek(-min(END, size), os.SEEK_END)
+        file.seek(max(shard.stat().st_size - END, 0))
         return samples, not any(file.read())
 
 
