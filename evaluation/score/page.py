@@ -1,5 +1,7 @@
-"""A page to look at: the tables, and the best, median and worst pictures with their faces, so that no number is believed
-unseen."""
+"""A page to look at: the tables, and the best, median and worst pictures with their faces.
+
+No number is to be believed unseen.
+"""
 
 from __future__ import annotations
 

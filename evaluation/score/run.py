@@ -8,13 +8,13 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from accelerate import PartialState
 
 from uniportrait_core.errors import UniPortraitError
 
-from ..metrics.bootstrap import Estimate, units_of
+from ..metrics.bootstrap import FEWEST, Estimate, units_of
 from ..models.registry import LOADERS, Models, load_models
+from ..names import file_name
 from ..pictures.folder import Picture, picture_files, read_folder
 from ..protocol.protocol import read_protocol
 from .cache import FeatureCache, default_cache
@@ -103,7 +103,8 @@ def notes_on(scorer: Scorer, fid_reference: Path | None, resamples: int) -> list
         f"Face Sim: {which}, each person's most similar face; the lowest counts, below 0 and no face count 0.",
         "BS: mean cosine of the pairs of faces in a picture, below 0 counts 0; of pictures with two faces or more.",
         f"FID: to {fid_reference}." if fid_reference else "FID: not measured, as there is no reference folder.",
-        f"In brackets: 95 % intervals, {resamples} bootstrap resamples of people." if resamples else "No intervals.",
+        f"In brackets: 95 % intervals from {resamples} bootstrap resamples of people, or of pictures where there are "
+        f"fewer than {FEWEST} people.",
         "Published rows are quoted from arXiv 2408.05939v2, with other prompts if yours are not FastComposer's.",
     ]
 
@@ -120,7 +121,7 @@ def write_report(folder: Path, summaries: Sequence[Summary], models: Models, not
             f"{markdown(parts_of(summary.kinds), 'kind of prompt')}\n{markdown(parts_of(summary.people), 'person')}"
         )
         for part, name in ((summary.kinds, "kind"), (summary.people, "person")):
-            file = folder / f"{_file_name(summary.name)}-by-{name}.csv"
+            file = folder / f"{file_name(summary.name)}-by-{name}.csv"
             file.write_text(comma_separated(parts_of(part), name), "utf-8")
     (folder / "scores.md").write_text("\n".join(text), "utf-8")
     (folder / "scores.csv").write_text(comma_separated(rows), "utf-8")
@@ -156,7 +157,3 @@ def _write_pictures(file: Path, summaries: Sequence[Summary]) -> None:
                 rows.writerow(
                     [summary.name, about.file.name, about.kind, people, about.prompt, len(entry.faces), *values]
                 )
-
-
-def _file_name(name: str) -> str:
-    return "".join(character if character.isalnum() or character in "-_." else "_" for character in name)
