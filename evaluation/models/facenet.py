@@ -35,6 +35,7 @@ class MTCNNDetector:
         boxes, confidences, landmarks = self._model.detect(Image.fromarray(picture), landmarks=True)
         if boxes is None:
             return []
+        boxes, landmarks = (np.asarray(places, np.float32) for places in (boxes, landmarks))  # they come as objects
         return [Face(*found) for found in zip(boxes, landmarks, map(float, confidences), strict=True)]
 
 

@@ -1,5 +1,6 @@
 """Inception-v3 as in the original FID, by torch-fidelity: TensorFlow's weights and TensorFlow's way to resize."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +19,12 @@ class Inception:
     """The last pooling layer, 2048 numbers."""
 
     def __init__(self, path: Path, device: torch.device):
-        read_weights(path, SOURCE)  # which runs no code; torch-fidelity's own reading would
+        # torch-fidelity would run code in a file; so it is given one that is made of tensors.
+        stream = io.BytesIO()
+        torch.save(read_weights(path, SOURCE), stream)
+        stream.seek(0)
         try:
-            self._model = FeatureExtractorInceptionV3("inception", [LAYER], feature_extractor_weights_path=str(path))
+            self._model = FeatureExtractorInceptionV3("inception", [LAYER], feature_extractor_weights_path=stream)
         except RuntimeError as error:
             raise unfit(path, str(error).splitlines()[-1].strip(), SOURCE) from error
         self._model.to(device)
