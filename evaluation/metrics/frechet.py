@@ -55,4 +55,5 @@ def distance(one: Gaussian, other: Gaussian, other_root: Tensor | None = None) -
     values = torch.linalg.eigvalsh(other_root @ one.covariance @ other_root)
     overlap = values.clamp(min=0).sqrt().sum()
     apart = (one.mean - other.mean).square().sum()
-    return (apart + one.covariance.trace() + other.covariance.trace() - 2 * overlap).item()
+    squared = apart + one.covariance.trace() + other.covariance.trace() - 2 * overlap
+    return max(squared.item(), 0.0)  # rounding can bring it below

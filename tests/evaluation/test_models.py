@@ -55,7 +55,8 @@ def test_mtcnn_finds_the_faces_that_it_knows(astronaut):
     assert face.confidence > 0.99
     found = detect(photo("group"))
     for known in FACES["group"]:
-        assert min(np.abs(face.landmarks - known.landmarks).max() for face in found) < 6
+        middles = [np.abs((face.landmarks - known.landmarks).mean(axis=0)).max() for face in found]
+        assert min(middles) < 6
     areas = [face.area for face in found]
     assert areas == sorted(areas, reverse=True)
     assert detect(np.full((90, 70, 3), 200, np.uint8)) == [] == detect(np.zeros((12, 300, 3), np.uint8))
@@ -133,7 +134,7 @@ def test_clip_against_its_own_logits_and_preprocessing_by_hand(clip_folder, astr
         wanted = logits / model.logit_scale.exp()
     clip = load("text_image", f"clip:{clip_folder}")
     found = clip.embed_pictures([picture]) @ clip.embed_texts(texts).mT
-    torch.testing.assert_close(found, wanted, rtol=0, atol=5e-3)  # resizing is rounded in another place
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
     torch.testing.assert_close(clip.embed_texts(texts)[1:], clip.embed_texts(texts[1:]), rtol=0, atol=1e-6)
     assert clip.embed_texts(["x" * 300]).norm() == pytest.approx(1), "what is too long is cut off"
 
