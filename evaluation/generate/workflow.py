@@ -31,7 +31,8 @@ class Workflow:
 
     Attributes:
         nodes: in API format, by id; never changed.
-        photos: one place for each person, an input of Load Image that takes a file name.
+        photos: one place for each person, an input of Load Image that takes a file name; none where the workflow draws
+            from words alone.
         prompt: inputs that take the prompt.
         seed: inputs that take the seed.
         output: id of the node whose picture counts.
@@ -54,7 +55,7 @@ class Workflow:
             seed: of the noise.
         """
         nodes = copy.deepcopy(self.nodes)
-        for place, files in zip(self.photos, photos, strict=True):
+        for place, files in zip(self.photos, photos, strict=bool(self.photos)):
             _put_photos(nodes, place, files)
         for places, value in ((self.prompt, prompt), (self.seed, seed)):
             for place in places:
@@ -94,10 +95,10 @@ def read_workflow(table: Table, people: int) -> Workflow:
         key: tuple(find_place(nodes, name, f"workflow.{key}") for name in table.texts(key))
         for key in ("photos", "prompt", "seed")
     }
-    if len(places["photos"]) != people:
+    if len(places["photos"]) not in (0, people):
         raise UniPortraitError(
             f"workflow.photos in {table.file} names {len(places['photos'])} places, needed is one for each of the "
-            f"{people} people in a picture. Name an input of Load Image for each, or use a workflow for {people}."
+            f"{people} people in a picture. Name an input of Load Image for each, or none where photos are not used."
         )
     output = table.get("output", str, None)
     output = _find_node(nodes, output, "workflow.output") if output else _only_save_node(nodes)

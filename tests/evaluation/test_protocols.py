@@ -6,6 +6,7 @@ from pathlib import Path
 import benchmark
 import pytest
 
+from evaluation.generate.workflow import read_workflow
 from evaluation.protocol.prompts import read_prompts
 from evaluation.protocol.protocol import read_protocol
 from uniportrait_core.errors import UniPortraitError
@@ -57,6 +58,21 @@ def test_three_people(celeba):
     tasks = celeba("three_people").tasks()
     assert len(tasks) == 15 * 21 * 4 and {len(task.people) for task in tasks} == {3}
     assert "a man, a man and a man" in tasks[0].prompt
+
+
+@pytest.mark.parametrize("size", ["one_person", "two_people"])
+@pytest.mark.parametrize("method", ["uniportrait", "plain"])
+def test_methods_that_are_here(celeba, tmp_path, method, size):
+    """The same pictures as the benchmark's, and a workflow whose places are there."""
+    assert [task.stem for task in celeba(f"{method}_{size}").tasks()] == [task.stem for task in celeba(size).tasks()]
+    protocol, settings = read_protocol(tmp_path / f"{method}_{size}.toml")
+    workflow = read_workflow(settings.table("workflow"), len(protocol.groups[0]))
+    nodes = workflow.fill([["a.png"]] * len(protocol.groups[0]), "words", 5)
+    inputs = [(node["class_type"], name, value) for node in nodes.values() for name, value in node["inputs"].items()]
+    assert ("KSampler", "seed", 5) in inputs and ("KSampler", "steps", 20) in inputs
+    assert ("CLIPTextEncode", "text", "words") in inputs and ("EmptyLatentImage", "width", 512) in inputs
+    people = sum(value == "a.png" for _, _, value in inputs)
+    assert people == (0 if method == "plain" else len(protocol.groups[0]))
 
 
 def test_the_list_is_the_same_every_time_and_grows_at_its_end(celeba, tmp_path):

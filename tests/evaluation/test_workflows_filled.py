@@ -45,6 +45,7 @@ def test_several_photos_are_a_batch(tmp_path):
     ("changes", "people", "said"),
     [
         ({}, 2, "names 1 places, needed is one for each of the 2 people"),
+        ({"photos": ["Photo.image"] * 3}, 2, "names 3 places"),
         ({"seed": "3.sed"}, 1, "workflow.seed is '3.sed', but that node's inputs are seed, scale, photo, text"),
         ({"seed": "KSampler.seed"}, 1, "'KSampler', which is not in the workflow"),
         ({"output": "9"}, 1, "workflow.output means node '9'"),
