@@ -49,6 +49,9 @@ def test(options: argparse.Namespace, pytest_arguments: Sequence[str]) -> int:
     nothing_selected = 5 if pytest_arguments else 0
     results["ruff"] = check((python, "-m", "ruff", "check", "."))
     results["tests/core"] = check((*pytest, "--dist", "worksteal", "tests/core"), threads, nothing_selected)
+    if not options.quick:
+        command = (*pytest, "--dist", "worksteal", "tests/evaluation")
+        results["tests/evaluation"] = check(command, threads, nothing_selected)
     browser = {"UNIPORTRAIT_REQUIRE_BROWSER": "1"} if options.require_browser else {}
     heart = ("-m", "heart") if options.quick else ()
     for name in wanted_hosts("newest" if options.quick else options.host, hosts):
