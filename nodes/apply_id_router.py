@@ -11,7 +11,7 @@ from . import sockets
 
 
 class IDRouterApply(io.ComfyNode):
-    """Patch a copy of a Stable Diffusion 1.5 model with ID attention, ID routing and the UniPortrait LoRA."""
+    """Patch a copy of a Stable Diffusion model with ID attention, ID routing and the UniPortrait LoRA."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -19,10 +19,15 @@ class IDRouterApply(io.ComfyNode):
             node_id="IDRouterApply",
             display_name="Apply ID Router",
             category=sockets.CATEGORY,
-            description="Makes a Stable Diffusion 1.5 model draw the people in face_id, each in their own place. "
-            "Combines with LoRA, ControlNet and patches that replace attention, in any order.",
+            description="Makes a model draw the people in face_id, each in their own place: Stable Diffusion 1.5 with "
+            "the published weights, Stable Diffusion 2 or SDXL with trained ones. Combines with LoRA, ControlNet and "
+            "patches that replace attention, in any order.",
             inputs=[
-                io.Model.Input("model", tooltip="A Stable Diffusion 1.5 model; it stays as it is."),
+                io.Model.Input(
+                    "model",
+                    tooltip="A model of the kind that the weights are for: Stable Diffusion 1.5 for the published "
+                    "ones. It stays as it is.",
+                ),
                 sockets.UniPortrait.Input("uniportrait", tooltip="From Load UniPortrait."),
                 sockets.FaceID.Input(
                     "face_id",

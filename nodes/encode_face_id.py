@@ -30,7 +30,9 @@ class FaceIDEncode(io.ComfyNode):
             inputs=[
                 sockets.UniPortrait.Input("uniportrait", tooltip="From Load UniPortrait."),
                 io.ClipVision.Input(
-                    "clip_vision", tooltip="CLIP ViT-H/14 (CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors); no other fits."
+                    "clip_vision",
+                    tooltip="CLIP ViT-H/14 (CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors); no other fits. Weights that "
+                    "were trained without CLIP do not look at it.",
                 ),
                 io.Image.Input("image", tooltip="Photos of one person; a batch is several photos of the same person."),
                 io.Float.Input(
@@ -103,13 +105,13 @@ class FaceIDEncode(io.ComfyNode):
         min_confidence: float = MIN_CONFIDENCE,
         batch: str = ONE_PERSON,
     ) -> io.NodeOutput:
-        check_clip(clip_vision, uniportrait.clip_dim)
+        encoder = uniportrait.face_encoder("Encode Face ID")
+        check_clip(clip_vision, encoder.clip_dim)
         check_photos(image)
         if detector:
             crops = find_crops(detector, image, face, face_index, no_face == SKIP, min_confidence)
         else:
             crops = to_crop_size(image)
         people = [crops] if batch == ONE_PERSON else crops.split(1)
-        return io.NodeOutput(
-            encode_people(uniportrait, clip_vision, people, structure_scale), crops, ui=ui.PreviewImage(crops)
-        )
+        face_id = encode_people(encoder, clip_vision, people, structure_scale)
+        return io.NodeOutput(face_id, crops, ui=ui.PreviewImage(crops))

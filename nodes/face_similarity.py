@@ -78,11 +78,12 @@ class UniPortraitFaceSimilarity(io.ComfyNode):
         threshold: float,
     ) -> io.NodeOutput:
         check_photos(image)
-        people = embeddings_of(face_id, uniportrait)
+        encoder = uniportrait.face_encoder("Face Similarity")
+        people = embeddings_of(face_id, encoder)
         drawn, results, progress = [], [], comfy.utils.ProgressBar(len(image))
         for picture in to_pixels(image):
             faces = find_faces(detector, picture, min_confidence)
-            results.append(judge(embed_faces(uniportrait, picture, faces), people, threshold))
+            results.append(judge(embed_faces(encoder, picture, faces), people, threshold))
             drawn.append(draw_likeness(picture, faces, results[-1]))
             progress.update(1)
         shown = to_image(drawn)

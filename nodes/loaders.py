@@ -24,21 +24,23 @@ class LoadUniPortrait(io.ComfyNode):
             node_id="LoadUniPortrait",
             display_name="Load UniPortrait",
             category=sockets.CATEGORY,
-            description="Loads the UniPortrait weights (Stable Diffusion 1.5) from models/uniportrait.",
+            description="Loads UniPortrait weights from models/uniportrait: the published ones for Stable Diffusion "
+            "1.5, or trained ones, also for Stable Diffusion 2 and SDXL.",
             inputs=[
                 io.Combo.Input(
                     "faceid",
                     options=files,
                     default=_first(files, "faceid"),
-                    tooltip="Face-ID weights (uniportrait-faceid_sd15): turn a face into tokens and the tokens into "
-                    "attention, with the LoRA for one person. .bin or .safetensors.",
+                    tooltip="Face-ID weights (uniportrait-faceid_sd15, or trained ones): turn a face into tokens and "
+                    "the tokens into attention, with the LoRA for one person. .bin or .safetensors.",
                 ),
                 io.Combo.Input(
                     "router",
                     options=[NO_ROUTER, *files],
                     default=_first(files, "router") or NO_ROUTER,
-                    tooltip="Router weights (uniportrait-router_sd15): decide which person each spot of the picture "
-                    "belongs to, with the LoRA for several people. Needed for two people or more; none saves memory.",
+                    tooltip="Router weights (uniportrait-router_sd15, or those trained with faceid): decide which "
+                    "person each spot of the picture belongs to, with the LoRA for several people. Needed for two "
+                    "people or more; none saves memory.",
                 ),
                 io.Combo.Input(
                     "face_backbone",

@@ -7,12 +7,12 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..host.style.ddim import invert_picture, noise_picture
-from ..host.style.ip_attention import APPLY, add_ip_attention, picture_tokens
+from ..host.style.ip_attention import APPLY, add_ip_attention, check_ip_adapter, picture_tokens
 from ..host.style.override import SharedAttention, add_sharing
 from ..host.style.picture import Style, encode_picture, fit_picture
 from ..host.style.reference_latent import fit_latent, with_reference, without_reference
 from ..host.style.replay import Replay, add_replay
-from ..host.unet.layers import check_sd15, check_unet
+from ..host.unet.layers import check_sd15
 from ..uniportrait_core.style.ip_adapter import IPAdapter
 from ..uniportrait_core.style.shared_attention import logit_shift
 from . import sockets
@@ -124,7 +124,7 @@ class UniPortraitStyleReference(io.ComfyNode):
     ) -> io.NodeOutput:
         check_sd15(model, PREPARE)
         if ip_adapter:
-            check_unet(model, ip_adapter.layers, PREPARE)
+            check_ip_adapter(model, ip_adapter.layers, PREPARE)
         latent = fit_latent(latent, model)
         picture = fit_picture(image, latent["samples"])
         tokens = picture_tokens(ip_adapter, clip_vision, picture) if ip_adapter else None

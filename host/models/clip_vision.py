@@ -10,11 +10,13 @@ from ...uniportrait_core.errors import UniPortraitError
 VIT_H = "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
 
 
-def check_clip(clip: ClipVisionModel, dim: int) -> None:
+def check_clip(clip: ClipVisionModel, dim: int | None) -> None:
     """See that a CLIP vision model is of the width that the weights need, and takes crops as they are.
 
-    Raises UniPortraitError for any other.
+    Raises UniPortraitError for any other; for none where the weights need no CLIP (None).
     """
+    if dim is None:
+        return
     embeddings = getattr(getattr(clip.model, "vision_model", None), "embeddings", None)
     found = embeddings.patch_embedding.weight.shape[0] if hasattr(embeddings, "class_embedding") else None
     if found != dim or clip.image_size != CROP_SIZE:

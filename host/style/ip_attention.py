@@ -1,5 +1,6 @@
 """The plain IP-Adapter in the host: a style picture as tokens, and attention to them beside the text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from ...uniportrait_core.attention.adapter import IDLayer
 from ...uniportrait_core.attention.projection import prepare
 from ...uniportrait_core.embedding.identity import Identity
 from ...uniportrait_core.errors import UniPortraitError
+from ...uniportrait_core.files.metadata import base_name
 from ...uniportrait_core.style.ip_adapter import IPAdapter
 from ..models.clip_vision import VIT_H
 from ..unet.layers import check_unet, cross_attentions
@@ -51,12 +53,17 @@ def picture_tokens(adapter: IPAdapter, clip: ClipVisionModel | None, picture: Te
     return StyleTokens(adapter.layers, Identity(cond, uncond))
 
 
+def check_ip_adapter(model: ModelPatcher, layers: Sequence[IDLayer], node: str) -> None:
+    """See that an IP-Adapter with these layers is for a model. Raises UniPortraitError, with the node's title."""
+    check_unet(model, layers, base_name(layers[0].to_k.shape[1]), node, what="IP-Adapter's weights")
+
+
 def add_ip_attention(model: ModelPatcher, picture: StyleTokens, scale: float) -> None:
     """Let the layers of `model`, which the caller has cloned, see a picture beside the text.
 
     Raises UniPortraitError where the IP-Adapter is not for this model.
     """
-    check_unet(model, picture.layers, APPLY)
+    check_ip_adapter(model, picture.layers, APPLY)
     heads = [attention.heads for attention in cross_attentions(model.model.diffusion_model)]
     people = (picture.tokens,)
     attention = {i: prepare(layer, None, people, scale, heads[i]) for i, layer in enumerate(picture.layers)}

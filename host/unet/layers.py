@@ -1,4 +1,4 @@
-"""Finding the attention layers of an SD1.5 UNet in the order of the published weights."""
+"""Finding the attention layers of a Stable Diffusion UNet in the order of the published weights."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -10,9 +10,10 @@ from torch import nn
 
 from ...uniportrait_core.attention.adapter import IDLayer
 from ...uniportrait_core.errors import UniPortraitError
-from ...uniportrait_core.files.checkpoint import SD15_TEXT
+from ...uniportrait_core.files.metadata import SD15_CONTEXT
 
 SD15_LAYERS = 16  # with cross-attention
+KINDS = {"SD15": "Stable Diffusion 1.5", "SD20": "Stable Diffusion 2"}  # by the host's names for them
 STAGES = ("input_blocks", "middle_block", "output_blocks")
 PRESETS = {
     "all": STAGES,
@@ -29,7 +30,7 @@ def transformer_blocks(unet: UNetModel) -> Iterator[tuple[str, BasicTransformerB
     stages = chain(
         ((f"input_blocks.{i}", block) for i, block in enumerate(unet.input_blocks)),
         ((f"output_blocks.{i}", block) for i, block in enumerate(unet.output_blocks)),
-        [("middle_block", unet.middle_block)],
+        [("middle_block", unet.middle_block or ())],  # some small relatives of SDXL have none
     )
     for stage, block in stages:
         for j, layer in enumerate(block):
@@ -61,13 +62,15 @@ def preset_layers(unet: UNetModel, preset: str) -> list[int]:
     return [index for index, (path, _) in blocks if path.split(".")[0] in PRESETS[preset]]
 
 
-def check_unet(model: ModelPatcher, layers: Sequence[IDLayer], node: str = "Apply ID Router") -> None:
+def check_unet(model: ModelPatcher, layers: Sequence[IDLayer], base: str, node: str, what: str = "weights") -> None:
     """See that a model's cross-attention layers are those that some weights were made for.
 
     Args:
         model: the diffusion model.
         layers: keys and values of all cross-attention layers.
+        base: kind of model that they are for, in words.
         node: title of the node that was given the model, for the message.
+        what: the weights are, likewise.
 
     Raises:
         UniPortraitError: another kind of diffusion model, or other layer sizes.
@@ -75,9 +78,15 @@ def check_unet(model: ModelPatcher, layers: Sequence[IDLayer], node: str = "Appl
     needed, found = [tuple(layer.to_k.shape) for layer in layers], _layer_shapes(model)
     if found != needed:
         raise UniPortraitError(
-            f"The model at {node} is {type(model.model).__name__} with {_summary(found)}; the weights are for "
-            f"{_summary(needed)}. Use a Stable Diffusion 1.5 checkpoint."
+            f"The {what} are for {base} with {_summary(needed)}; the model at {node} is {_kind(model)} with "
+            f"{_summary(found)}. Use {a_checkpoint_of(base)}."
         )
+
+
+def a_checkpoint_of(base: str) -> str:
+    """In words, for a message: "an SDXL checkpoint"."""
+    vowels = "AEFHILMNORSX" if base[:2].isupper() else "AEIOU"  # as abbreviations are spoken
+    return f"{'an' if base[0] in vowels else 'a'} {base} checkpoint"
 
 
 def check_layers(unet: nn.Module, node: str) -> None:
@@ -95,10 +104,10 @@ def check_sd15(model: ModelPatcher, node: str) -> None:
     Raises UniPortraitError for any other.
     """
     found = _layer_shapes(model)
-    if len(found) != SD15_LAYERS or {dim for _, dim in found} != {SD15_TEXT}:
+    if len(found) != SD15_LAYERS or {dim for _, dim in found} != {SD15_CONTEXT}:
         raise UniPortraitError(
-            f"The model at {node} is {type(model.model).__name__} with {_summary(found)}; needed are {SD15_LAYERS} "
-            f"cross-attention layers on a context of {SD15_TEXT}. Use a Stable Diffusion 1.5 checkpoint."
+            f"The model at {node} is {_kind(model)} with {_summary(found)}; needed are {SD15_LAYERS} "
+            f"cross-attention layers on a context of {SD15_CONTEXT}. Use a Stable Diffusion 1.5 checkpoint."
         )
     channels = _input_channels(model)
     needed = model.get_model_object("latent_format").latent_channels
@@ -115,6 +124,12 @@ def _input_channels(model: ModelPatcher) -> int:
     values = (patch[1] for patch in patches)
     added = (value[1][0].shape[1] for value in values if isinstance(value, tuple) and value[0] == "diff")
     return max([unet.in_channels, *added])
+
+
+def _kind(model: ModelPatcher) -> str:
+    """What the host takes a model for, in words."""
+    names = [kind.__name__ for kind in type(model.model.model_config).__mro__]
+    return next((KINDS[name] for name in names if name in KINDS), names[0])
 
 
 def _layer_shapes(model: ModelPatcher) -> list[tuple[int, int]]:

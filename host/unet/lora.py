@@ -5,14 +5,16 @@ from comfy.model_patcher import ModelPatcher
 
 from ...uniportrait_core.attention.adapter import LoRA
 from ...uniportrait_core.errors import UniPortraitError
-from .layers import transformer_blocks
+from .layers import a_checkpoint_of, transformer_blocks
 
 PREFIX = "uniportrait."  # of the names of the matrices
 MODULES = {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"}
 
 
-def add_lora(model: ModelPatcher, lora: LoRA, scale: float) -> None:
+def add_lora(model: ModelPatcher, lora: LoRA, scale: float, base: str) -> None:
     """Add `scale · up @ down` to q, k, v and out of every attention layer of `model`, which the caller has cloned.
+
+    `base` is the kind of model that the LoRA is for, in words.
 
     Raises:
         UniPortraitError: the LoRA is not for this model.
@@ -27,7 +29,7 @@ def add_lora(model: ModelPatcher, lora: LoRA, scale: float) -> None:
     if len(added) != len(targets) or len(targets) != len(MODULES) * len(lora):
         raise UniPortraitError(
             f"The UniPortrait LoRA has {len(MODULES) * len(lora)} matrices, of which {len(added)} found their place in "
-            "the model at Apply ID Router. Use a Stable Diffusion 1.5 checkpoint."
+            f"the model at Apply ID Router. Use {a_checkpoint_of(base)}, as it was loaded."
         )
 
 

@@ -10,7 +10,7 @@ from ...uniportrait_core.errors import UniPortraitError
 from ..models.weights import Weights
 from .layers import check_unet, cross_attentions, preset_layers
 from .lora import PREFIX, add_lora
-from .tap import KEY, IDTap, add_tap
+from .tap import APPLY, KEY, IDTap, add_tap
 
 
 def with_people(
@@ -31,12 +31,12 @@ def with_people(
     Raises UniPortraitError where model, weights and people do not go together, or the window ends before it starts.
     """
     _check(weights, face_id, window)
-    check_unet(model, weights.faceid.layers)
-    patched = model.clone()
-    if lora_scale:
-        add_lora(patched, weights.router.lora if len(face_id) > 1 else weights.faceid.lora, lora_scale)
+    check_unet(model, weights.layers, weights.base, APPLY)
+    patched, lora = model.clone(), weights.router.lora if len(face_id) > 1 else weights.lora
+    if lora_scale and lora:
+        add_lora(patched, lora, lora_scale, weights.base)
     if id_scale and window[0] < window[1]:
-        unet, layers = model.model.diffusion_model, weights.faceid.layers
+        unet, layers = model.model.diffusion_model, weights.layers
         heads = [attention.heads for attention in cross_attentions(unet)]
         routers = weights.router.layers if len(face_id) > 1 else [None] * len(layers)
         chosen = preset_layers(unet, preset)
@@ -66,23 +66,28 @@ def _is_ours(patch: object) -> bool:
 
 
 def _check(weights: Weights, face_id: FaceID, window: tuple[float, float]) -> None:
-    needed = weights.faceid.resampler.token_shape
+    needed = weights.token_shape
     for number, person in enumerate(face_id, start=1):
         if person.cond.shape != needed or person.uncond.shape != needed:
             raise UniPortraitError(
                 f"Person {number} of {len(face_id)} has tokens of shape {tuple(person.cond.shape)}, the loaded weights "
-                f"need {needed}. Encode the photos again with the weights at Apply ID Router."
+                f"need {needed}. Encode the photos or pictures again with the weights at Apply ID Router."
             )
     if len(face_id) > 1 and weights.router is None:
         raise UniPortraitError(
-            f"face_id holds {len(face_id)} people, and no router is loaded to keep them apart. "
-            "Choose uniportrait-router_sd15.bin at router on Load UniPortrait."
+            f"face_id holds {len(face_id)} people, and no router is loaded to keep them apart. {_which_router(weights)}"
         )
     start, end = window
     if start > end:
         raise UniPortraitError(
             f"start_percent {start} is after end_percent {end}. Set start_percent below end_percent on Apply ID Router."
         )
+
+
+def _which_router(weights: Weights) -> str:
+    if weights.encoder is None:
+        return "Choose a router that was trained for pictures and this IP-Adapter at router on Encode Pictures."
+    return "Choose the router that belongs to the weights, as uniportrait-router_sd15.bin does, on Load UniPortrait."
 
 
 def _sigmas(model: ModelPatcher, window: tuple[float, float]) -> tuple[float, float] | None:

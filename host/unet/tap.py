@@ -26,6 +26,7 @@ from .sites import Addition, Site, adding
 from .watch import recorder_of
 
 KEY = "uniportrait"  # every key under which the pack adds something to a model begins so
+APPLY = "Apply ID Router"  # title of the node, for messages
 LEVELS = 4  # grids of the UNet's layers: the latent's, and each half as large as the one before
 
 logger = logging.getLogger("uniportrait")
@@ -42,7 +43,7 @@ class IDTap:
         layers: Mapping[int, IDAttention],
         masks: Sequence[Tensor | None],
         sigmas: tuple[float, float] | None = None,
-        node: str = "Apply ID Router",
+        node: str = APPLY,
     ):
         """
         Args:

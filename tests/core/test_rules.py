@@ -23,8 +23,14 @@ FLOORS = {
     "host": ("models", "people", "unet", "style"),
     "nodes": (),
 }
+# Beside the pack, with requirements of their own: they stand on the core, and the pack on none of them.
+BESIDE = {
+    "training": ("files", "config", "data", "frozen", "model", "prepare", "run"),
+    "evaluation": ("names", "settings", "protocol", "pictures", "models", "metrics", "generate", "score", "ablate"),
+}
 CORE, HOST_SIDE, NODES = (sorted((ROOT / floor).rglob("*.py")) for floor in FLOORS)
 PACK = CORE + HOST_SIDE + NODES
+TOOLS = sorted(path for package in BESIDE for path in (ROOT / package).rglob("*.py"))
 
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "nodes", "server", "execution"}
 SLOW_TO_IMPORT = {"insightface", "onnxruntime", "cv2", "onnx", "skimage"}
@@ -87,7 +93,8 @@ def imported(path: Path) -> set[tuple[str, ...]]:
 
 def place(module: tuple[str, ...]) -> tuple[int, int]:
     """How high a module is: its floor, and its room."""
-    floor, rooms = list(FLOORS).index(module[0]), FLOORS[module[0]]
+    buildings = FLOORS | BESIDE
+    floor, rooms = list(buildings).index(module[0]), buildings[module[0]]
     return floor, rooms.index(module[1]) if module[1] in rooms else len(rooms)
 
 
@@ -97,20 +104,31 @@ def test_the_core_does_not_know_the_host(path):
     assert {module[0] for module in imported(path)} <= {"uniportrait_core"}
 
 
-@pytest.mark.parametrize("path", PACK, ids=file_name)
+@pytest.mark.parametrize("path", PACK + TOOLS, ids=file_name)
 def test_imports_point_down(path):
     for module in imported(path):
         assert ROOT.joinpath(*module).with_suffix(".py").is_file(), f"{module} is no module"
         assert place(module) <= place(parts(path)), f"{file_name(path)} imports {'.'.join(module)} from above"
 
 
+@pytest.mark.parametrize("path", PACK, ids=file_name)
+def test_the_pack_does_not_know_what_is_beside_it(path):
+    assert not set(imports(parse(path))) & set(BESIDE)
+
+
+@pytest.mark.parametrize("path", TOOLS, ids=file_name)
+def test_what_is_beside_the_pack_knows_the_core_alone(path):
+    assert not set(imports(parse(path))) & (HOST | {"host"})
+    assert {module[0] for module in imported(path)} <= {parts(path)[0]}
+
+
 def test_no_module_imports_itself_by_way_of_others():
-    TopologicalSorter({parts(path): imported(path) for path in PACK}).prepare()
+    TopologicalSorter({parts(path): imported(path) for path in PACK + TOOLS}).prepare()
 
 
 def test_the_floors_have_these_rooms():
-    for floor, rooms in FLOORS.items():
-        found = {path.stem for path in (ROOT / floor).iterdir() if path.is_dir() and path.name != "__pycache__"}
+    for floor, rooms in (FLOORS | BESIDE).items():
+        found = {path.parent.name for path in (ROOT / floor).glob("*/*.py")}
         assert found == {room for room in rooms if not (ROOT / floor / f"{room}.py").is_file()}
 
 

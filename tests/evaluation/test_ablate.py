@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-import benchmark
 import pytest
-from fake_comfy import fake_comfy
 from PIL import Image
 
+import benchmark
 from evaluation.ablate import run as ablation
 from evaluation.ablate.grid import points_of, read_grid
 from evaluation.pictures.manifest import read_manifest
+from fake_comfy import fake_comfy
 from uniportrait_core.errors import UniPortraitError
 
 CURVES = """

@@ -10,16 +10,16 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-import benchmark
 import pytest
-from fake_comfy import fake_comfy
 from PIL import Image
 
+import benchmark
 from evaluation.generate.run import make_pictures
 from evaluation.generate.workflow import read_workflow
 from evaluation.pictures.manifest import MANIFEST, read_manifest
 from evaluation.pictures.reading import content_hash
 from evaluation.protocol.protocol import read_protocol
+from fake_comfy import fake_comfy
 from uniportrait_core.errors import UniPortraitError
 
 ROOT = Path(__file__).parents[2]

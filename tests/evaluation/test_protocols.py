@@ -3,9 +3,9 @@
 from itertools import combinations
 from pathlib import Path
 
-import benchmark
 import pytest
 
+import benchmark
 from evaluation.generate.workflow import read_workflow
 from evaluation.protocol.prompts import read_prompts
 from evaluation.protocol.protocol import read_protocol

@@ -9,14 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import benchmark
 import numpy as np
-import painted
 import pytest
 import torch
-from fake_comfy import fake_comfy
 from PIL import Image
 
+import benchmark
+import painted
 from evaluation.metrics.frechet import distance, fit
 from evaluation.models.registry import load_models
 from evaluation.pictures.folder import read_folder
@@ -25,6 +24,7 @@ from evaluation.protocol.protocol import read_protocol
 from evaluation.score.cache import FeatureCache
 from evaluation.score.run import score_folder
 from evaluation.score.scores import Score, Scorer
+from fake_comfy import fake_comfy
 from uniportrait_core.errors import UniPortraitError
 
 ROOT = Path(__file__).parents[2]

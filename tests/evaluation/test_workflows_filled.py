@@ -3,11 +3,11 @@
 import copy
 import json
 
-import benchmark
-import painted
 import pytest
 from PIL import Image
 
+import benchmark
+import painted
 from evaluation.generate.photos import read_photos
 from evaluation.generate.workflow import read_workflow
 from evaluation.settings import Table

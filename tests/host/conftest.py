@@ -91,6 +91,26 @@ def known_uniportrait(small_weights):
 
 
 @pytest.fixture(scope="session")
+def sdxl(pack):
+    """A narrow UNet of SDXL's layout, unpatched."""
+    import other_models
+
+    return other_models.drawn(other_models.sdxl())
+
+
+@pytest.fixture(scope="session")
+def sdxl_weights(small_weights, sdxl, base):
+    """UniPortrait weights for it, of ten tokens, from files that say so, loaded by the node."""
+    import other_models
+    import small
+
+    folder = base / "models" / "uniportrait"
+    other_models.write_faceid(folder / small.SDXL_FACEID, sdxl, count=10, base="SDXL", stage="single")
+    other_models.write_router(folder / small.SDXL_ROUTER, sdxl, count=10, base="SDXL", stage="multi")
+    return small.load_uniportrait(small.SDXL_FACEID, small.SDXL_ROUTER)
+
+
+@pytest.fixture(scope="session")
 def controlled(pack):
     """Prompts with a narrow ControlNet on both."""
     import comfy.controlnet

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import comfy.utils
 import nodes
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 import small
 from graph import Graph, run_node
 
+STAGES = ("down_blocks", "up_blocks", "mid_block")
+QUERY = "attn2.to_q.weight"
 UNSEEN = getattr(nodes_torch_compile, "skip_torch_compile_dict", None)  # 0.3.64 looks at transformer_options as well
 
 
@@ -28,25 +31,25 @@ def published(
     weights: object,
     people: Sequence,
     id_scale: float = 0.7,
-    layers: Sequence[int] = range(16),
+    layers: Sequence[int] | None = None,
     pictures: int | None = None,
 ) -> Iterator[None]:
     """While it lasts, the UNet of `model` and of all its copies draws `people`; LoRAs are not its business.
 
     Args:
         model: any model on the UNet.
-        weights: what Load UniPortrait gives.
+        weights: what Load UniPortrait or Encode Pictures gives.
         people: without masks and weights.
         id_scale: strength of ID attention.
-        layers: numbers of the layers that draw people.
+        layers: numbers of the layers that draw people, if it is not all of them.
         pictures: sampled together, if the first of them is a style picture, which shows nobody.
     """
-    half = _Half(small.prompts()["negative"][0][0])
+    half = _Half(small.prompts(small.context_of(model))["negative"][0][0])
     modules = attn2_modules(model)
-    taken = [modules[index] for index in layers]
+    taken = modules if layers is None else [modules[index] for index in layers]
     routers = weights.router.layers if len(people) > 1 else [None] * len(modules)
     halves = [torch.stack([person.cond for person in people]), torch.stack([person.uncond for person in people])]
-    for attn, layer, router in zip(modules, weights.faceid.layers, routers, strict=True):
+    for attn, layer, router in zip(modules, weights.layers, routers, strict=True):
         if attn in taken:
             attn.forward = partial(_forward, attn, layer, router, halves, id_scale, half, pictures)
     hook = model.model.diffusion_model.register_forward_pre_hook(half.look, with_kwargs=True)
@@ -61,7 +64,7 @@ def published(
 @contextmanager
 def sharing(model: ModelPatcher, pictures: int, shift: float = -0.5) -> Iterator[None]:
     """While it lasts, every picture of the UNet also sees the first one's keys and values in self-attention."""
-    modules = [attn1 for attn1, _ in _attentions(model)]
+    modules = [attn1 for attn1, _ in attentions(model)]
     for attn in modules:
         attn.forward = partial(_shared_forward, attn, pictures, shift)
     try:
@@ -81,14 +84,21 @@ def both_ways(model: ModelPatcher, weights: object, people: Sequence, **inputs: 
 
 def attn2_modules(model: ModelPatcher) -> list[nn.Module]:
     """The cross-attentions in the published order: down blocks, up blocks, middle block."""
-    return [attn2 for _, attn2 in _attentions(model)]
+    return [attn2 for _, attn2 in attentions(model)]
 
 
-def _attentions(model: ModelPatcher) -> list[tuple[nn.Module, nn.Module]]:
-    unet = model.model.diffusion_model
-    stages = [unet.input_blocks[i] for i in (1, 2, 4, 5, 7, 8)] + list(unet.output_blocks[3:12]) + [unet.middle_block]
-    blocks = (stage[1].transformer_blocks[0] for stage in stages)
+def attentions(model: ModelPatcher) -> list[tuple[nn.Module, nn.Module]]:
+    """Self- and cross-attention of every transformer block in the published order, by their names in diffusers."""
+    names = comfy.utils.unet_to_diffusers(model.model.model_config.unet_config)
+    paths = {key.removesuffix(QUERY): path for key, path in names.items() if key.endswith(QUERY)}
+    unet, ordered = model.model.diffusion_model, sorted(paths, key=_place)
+    blocks = [unet.get_submodule(paths[name].removesuffix(QUERY).removesuffix(".")) for name in ordered]
     return [(block.attn1, block.attn2) for block in blocks]
+
+
+def _place(name: str) -> tuple[int, list[int]]:
+    stage = STAGES.index(name.split(".")[0])
+    return stage, [int(part) for part in name.split(".") if part.isdigit()]
 
 
 def ksample(model: ModelPatcher, **changes: object) -> Tensor:
@@ -96,7 +106,8 @@ def ksample(model: ModelPatcher, **changes: object) -> Tensor:
 
     A network of random weights is no denoiser: rounding grows with every step and with cfg, which are small here.
     """
-    inputs = {"cfg": 2.0, "steps": 2, "latent_image": blank(), **small.SAMPLER, **small.prompts(), **changes}
+    prompts = small.prompts(small.context_of(model))
+    inputs = {"cfg": 2.0, "steps": 2, "latent_image": blank(), **small.SAMPLER, **prompts, **changes}
     return run_node("KSampler", model=model, **inputs)["samples"]
 
 

@@ -29,6 +29,7 @@ SAMPLER = {"seed": 7, "sampler_name": "euler", "scheduler": "normal", "denoise":
 KNOWN_WIDTH, WIDTH = 320, 96  # of the UNet: the known answers', and that of other tests
 FACEID, ROUTER, BACKBONE = "small-faceid.safetensors", "small-router.bin", "small-backbone.bin"
 NARROW_FACEID, NARROW_ROUTER = "narrow-faceid.safetensors", "narrow-router.bin"
+SDXL_FACEID, SDXL_ROUTER = "sdxl-faceid.safetensors", "sdxl-router.safetensors"
 
 
 def write_weights(folder: Path) -> None:
@@ -61,9 +62,11 @@ def load_uniportrait(faceid: str = NARROW_FACEID, router: str = NARROW_ROUTER) -
     return run_node("LoadUniPortrait", faceid=faceid, router=router, face_backbone=BACKBONE)
 
 
-def people(core: Callable, count: int, shared_uncond: bool = True, tag: str = "") -> tuple:
+def people(
+    core: Callable, count: int, shared_uncond: bool = True, tag: str = "", shape: tuple[int, int] = (16, 768)
+) -> tuple:
     """People made of noise; in real use all who are encoded alike share their unconditional tokens."""
-    tokens = recipe.noise(f"people{tag}", (count, 2, 16, 768))
+    tokens = recipe.noise(f"people{tag}", (count, 2, *shape))
     identity = core("embedding.identity").Identity
     return tuple(identity(cond, tokens[0][1] if shared_uncond else uncond) for cond, uncond in tokens)
 
@@ -79,14 +82,20 @@ def sample(
 ) -> Tensor:
     """A latent from the host's KSampler, with prompts made of noise."""
     latent_image = {"samples": torch.zeros(batch, 4, *latent)}
-    inputs = {"cfg": cfg, "steps": steps, "latent_image": latent_image, **SAMPLER, **prompts()}
+    inputs = {"cfg": cfg, "steps": steps, "latent_image": latent_image, **SAMPLER, **prompts(context_of(model))}
     return run_node("KSampler", model=model, **inputs)["samples"]
 
 
-def prompts() -> dict[str, list]:
-    """Conditioning made of noise."""
-    text = recipe.noise("sample.text", (2, 1, 77, 768))
-    return {"positive": [[text[0], {}]], "negative": [[text[1], {}]]}
+def prompts(context: int = 768) -> dict[str, list]:
+    """Conditioning made of noise, for a UNet with a context of this width; only SDXL reads the pooled output."""
+    text, pooled = recipe.noise("sample.text", (2, 1, 77, context)), recipe.noise("sample.pooled", (2, 1, 1280))
+    positive, negative = ([[text[i], {"pooled_output": pooled[i]}]] for i in (0, 1))
+    return {"positive": positive, "negative": negative}
+
+
+def context_of(model: ModelPatcher) -> int:
+    """Width of the text that a UNet reads."""
+    return model.model.model_config.unet_config["context_dim"]
 
 
 def clip_vision(config: dict, load: bool = True) -> comfy.clip_vision.ClipVisionModel:
@@ -140,11 +149,17 @@ def narrow_models_known() -> Iterator[None]:
 
 
 def call_unet(
-    model: ModelPatcher, x: Tensor, timestep: float, text: Tensor, kinds: list[int], **further: object
+    model: ModelPatcher,
+    x: Tensor,
+    timestep: float,
+    text: Tensor,
+    kinds: list[int],
+    y: Tensor | None = None,
+    **further: object,
 ) -> Tensor:
     """One UNet call as the host's samplers make it, with everything that is patched into `model`.
 
-    `further` goes to the call's transformer_options.
+    `further` goes to the call's transformer_options; `y` are SDXL's further conditions, zeros where they are None.
     """
     comfy.model_management.load_models_gpu([model])
     options = comfy.model_patcher.create_model_options_clone(model.model_options)
@@ -153,19 +168,23 @@ def call_unet(
     settings = {**options["transformer_options"], "cond_or_uncond": kinds, "sigmas": sigma, **further}
     try:
         with torch.inference_mode():
-            return call_base(model.model, x, torch.full((len(x),), timestep), text, settings)
+            return call_base(model.model, x, torch.full((len(x),), timestep), text, settings, y)
     finally:
         model.cleanup()
 
 
-def call_base(base: BaseModel, x: Tensor, timesteps: Tensor, text: Tensor, options: dict) -> Tensor:
+def call_base(
+    base: BaseModel, x: Tensor, timesteps: Tensor, text: Tensor, options: dict, y: Tensor | None = None
+) -> Tensor:
     """What `BaseModel.apply_model` does, wrappers included, but for the scaling of input and output to noise levels.
 
     The published answers are the bare UNet's.
     """
 
     def bare(x, _t, _concat, context, _control, transformer_options):
-        return base.diffusion_model(x, timesteps, context=context, transformer_options=transformer_options)
+        width = base.model_config.unet_config.get("adm_in_channels")
+        extra = {"y": x.new_zeros(len(x), width) if y is None else y} if width else {}
+        return base.diffusion_model(x, timesteps, context=context, transformer_options=transformer_options, **extra)
 
     wrappers = get_all_wrappers(WrappersMP.APPLY_MODEL, options)
     executor = WrapperExecutor.new_class_executor(bare, base, wrappers)

@@ -12,7 +12,7 @@ from torch import Tensor
 import recipe
 import small
 from graph import Graph, run_node
-from oracle import blank
+from oracle import attn2_modules, blank
 
 IP_ADAPTER = "small-ip-adapter.safetensors"
 REFERENCE = {"method": "inversion", "steps": 2, "guidance": 2.0, "fixed_noise": 0}
@@ -37,15 +37,20 @@ def empty_prompt() -> dict[str, list]:
     return {"positive": text, "negative": text}
 
 
-def write_ip_adapter(folder: Path, name: str = IP_ADAPTER, tokens: int = 4, embedding: int = 32) -> None:
-    """A plain IP-Adapter for the narrow UNet and the small CLIP."""
+def write_ip_adapter(
+    folder: Path, name: str = IP_ADAPTER, tokens: int = 4, embedding: int = 32, model: ModelPatcher | None = None
+) -> None:
+    """A plain IP-Adapter for the narrow UNet or another, and the small CLIP."""
+    layers = [(cross.to_k.out_features, cross.to_k.in_features) for cross in attn2_modules(model)] if model else None
+    layers = layers or [(small.WIDTH, 768)] * 16
+    dim = layers[0][1]
     shapes = {
-        "image_proj.proj.weight": (tokens * 768, embedding),
-        "image_proj.proj.bias": (tokens * 768,),
-        "image_proj.norm.weight": (768,),
-        "image_proj.norm.bias": (768,),
+        "image_proj.proj.weight": (tokens * dim, embedding),
+        "image_proj.proj.bias": (tokens * dim,),
+        "image_proj.norm.weight": (dim,),
+        "image_proj.norm.bias": (dim,),
     }
-    shapes |= {f"ip_adapter.{i}.to_{half}_ip.weight": (small.WIDTH, 768) for i in range(1, 32, 2) for half in "kv"}
+    shapes |= {f"ip_adapter.{2 * i + 1}.to_{half}_ip.weight": shape for i, shape in enumerate(layers) for half in "kv"}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(recipe.weights("style.ip_adapter", shapes), folder / name)
 

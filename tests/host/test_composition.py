@@ -1,15 +1,13 @@
 """Patches of other nodes before and behind Apply ID Router: order does not matter, and both do what they do alone."""
 
-from functools import cache
-
 import pytest
 import torch
-from comfy.ldm.modules.attention import optimized_attention
 
 import recipe
 import small
 from graph import run_node
 from oracle import blank, differ, ksample, published
+from slot_double import picture_adapter
 from small import apply
 
 SAME = 1e-5
@@ -89,56 +87,6 @@ def test_all_patches_of_the_host_at_once(unet, uniportrait, core, by):
 
 
 # A pack that shares its slot
-
-
-class Shared:
-    """What IPAdapter_plus and its kin put into a block's slot: attention, to which others may add theirs."""
-
-    def __init__(self, callback, **kwargs):
-        self.added = [(callback, kwargs)]
-
-    def add(self, callback, **kwargs):
-        self.added.append((callback, kwargs))
-
-    def __call__(self, q, k, v, extra_options):
-        out = optimized_attention(q, k, v, extra_options["n_heads"])
-        sigma = extra_options["sigmas"][0].item()
-        for callback, kwargs in self.added:
-            if kwargs["sigma_end"] <= sigma <= kwargs["sigma_start"]:
-                out = out + callback(out, q, k, v, extra_options, **kwargs)
-        return out
-
-
-def picture_attention(out, q, k, v, extra_options, module_key, cond, uncond, weight, **_):
-    """Cross-attention to a picture's tokens; the projections are made from the module's name."""
-    kinds = extra_options["cond_or_uncond"]
-    tokens = torch.cat([(cond, uncond)[kind].expand(len(q) // len(kinds), -1, -1) for kind in kinds])
-    key, value = (tokens @ projection(f"{module_key}.{half}", q.shape[-1]) for half in "kv")
-    return weight * optimized_attention(q, key, value, extra_options["n_heads"])
-
-
-@cache
-def projection(name, channels):
-    return recipe.weight("picture", name, (768, channels))
-
-
-def picture_adapter(model, name, weight=1.0):
-    """The pack's node: a copy of the model in which every block's slot is taken or shared."""
-    model = model.clone()
-    cond, uncond = recipe.noise(name, (2, 1, 4, 768))
-    # Like IPAdapter_plus it takes ("middle", 1), which the host never asks for.
-    blocks = [("input", i) for i in (1, 2, 4, 5, 7, 8)] + [("output", i) for i in range(3, 12)] + [("middle", 1)]
-    for number, block in enumerate(blocks):
-        settings = {"module_key": f"{name}.{number}", "weight": weight, "sigma_start": 999999999.9, "sigma_end": 0.0}
-        options = model.model_options["transformer_options"].copy()
-        options["patches_replace"] = replaced = options.get("patches_replace", {}).copy()
-        replaced["attn2"] = slots = replaced.get("attn2", {}).copy()
-        if block in slots:
-            slots[block].add(picture_attention, cond=cond, uncond=uncond, **settings)
-        else:
-            slots[block] = Shared(picture_attention, cond=cond, uncond=uncond, **settings)
-            model.model_options["transformer_options"] = options
-    return model
 
 
 def test_a_pack_that_shares_its_slot(unet, uniportrait, core):

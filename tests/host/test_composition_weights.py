@@ -78,7 +78,7 @@ def user_lora(model):
 def test_user_loras_add_up_in_either_order(unet, uniportrait, core, base_weights, people):
     face_id = small.people(core, people)
     first, last = apply(user_lora(unet), uniportrait, face_id), user_lora(apply(unet, uniportrait, face_id))
-    ours = differences((uniportrait.router if people > 1 else uniportrait.faceid).lora)
+    ours = differences((uniportrait.router if people > 1 else uniportrait).lora)
     users = 0.5 * recipe.noise("lora.up", (small.WIDTH, 4)) @ recipe.noise("lora.down", (4, small.WIDTH))
     for model in (first, last):
         found = merged_weights(model)
@@ -120,7 +120,7 @@ def test_merged_models(unet, uniportrait, core, other_unet, base_weights, other_
     model1 = apply(unet, uniportrait, small.people(core, 2))
     model2 = apply(other_unet, uniportrait, small.people(core, 1))
     wanted = weighted(
-        with_lora(base_weights, uniportrait.router.lora), with_lora(other_weights, uniportrait.faceid.lora), ratio
+        with_lora(base_weights, uniportrait.router.lora), with_lora(other_weights, uniportrait.lora), ratio
     )
     merged = run_node(node, model1=model1, model2=model2, **settings)
     assert largest_error(merged_weights(merged), wanted) <= SAME

@@ -8,23 +8,25 @@ import comfy.model_management
 import comfy.supported_models
 import pytest
 import torch
-from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+import other_models
 import recipe
 import small
 from graph import run_node
+from oracle import attn2_modules
 
 LATENT = (16, 24)
 TOKENS, DIM, HEADS = 16, 768, 8
+BOTH_BASES = pytest.mark.parametrize("names", [("unet", "uniportrait"), ("sdxl", "sdxl_weights")])
 
 
 def step_flops(model, rows=2):
     """FLOPs of one UNet call with conditional and unconditional rows."""
-    x, text = recipe.noise("cost.x", (rows, 4, *LATENT)), recipe.noise("cost.text", (rows, 77, DIM))
+    x, text = inputs(model, rows)
     comfy.model_management.load_models_gpu([model])  # merging the LoRA is not part of a step
     # The counter knows the parts of attention, not its fused form on a CPU.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
@@ -32,7 +34,11 @@ def step_flops(model, rows=2):
     return counter.get_total_flops()
 
 
-def floor(people, unet):
+def inputs(model, rows=2):
+    return recipe.noise("cost.x", (rows, 4, *LATENT)), recipe.noise("cost.text", (rows, 77, small.context_of(model)))
+
+
+def floor(people, unet, tokens):
     """The FLOPs that ID attention cannot do without, for one conditional and one unconditional row.
 
     In unconditional rows everybody has the same tokens, so one person's attention is enough there. Two FLOPs make a
@@ -40,7 +46,7 @@ def floor(people, unet):
     """
     multiply_adds = 0
     for channels, spots in cross_attentions(unet):
-        attention = 2 * spots * TOKENS * channels
+        attention = 2 * spots * tokens * channels
         router = 2 * spots * channels * channels + 2 * spots * channels * people if people > 1 else 0
         multiply_adds += people * attention + router + attention
     return 2 * multiply_adds
@@ -49,21 +55,24 @@ def floor(people, unet):
 def cross_attentions(unet):
     """(channels, spots) of every cross-attention layer, seen while a call passes through it."""
     sizes, hooks = [], []
-    for module in unet.model.diffusion_model.modules():
-        if isinstance(module, SpatialTransformer):
-            query = module.transformer_blocks[0].attn2.to_q
-            hooks.append(query.register_forward_hook(lambda _m, _i, q: sizes.append((q.shape[2], q.shape[1]))))
+    for attention in attn2_modules(unet):
+        hooks.append(attention.to_q.register_forward_hook(lambda _m, _i, q: sizes.append((q.shape[2], q.shape[1]))))
     step_flops(unet)
     for hook in hooks:
         hook.remove()
     return sizes
 
 
+@BOTH_BASES
 @pytest.mark.parametrize("people", [1, 2, 4])
-def test_flops_reach_the_floor(unet, uniportrait, core, people):
-    face_id = small.people(core, people, shared_uncond=True)
-    added = step_flops(small.apply(unet, uniportrait, face_id)) - step_flops(unet)
-    assert 0.9 * floor(people, unet) <= added <= 1.1 * floor(people, unet)
+def test_flops_reach_the_floor(core, request, names, people):
+    model, weights = map(request.getfixturevalue, names)
+    face_id = small.people(core, people, shared_uncond=True, shape=weights.token_shape)
+    added, needed = (
+        step_flops(small.apply(model, weights, face_id)) - step_flops(model),
+        floor(people, model, weights.token_shape[0]),
+    )
+    assert 0.9 * needed <= added <= 1.1 * needed
 
 
 class Operations(TorchDispatchMode):
@@ -79,22 +88,24 @@ class Operations(TorchDispatchMode):
 
 
 def operations(model, timestep=500.0):
-    x, text = recipe.noise("cost.x", (2, 4, *LATENT)), recipe.noise("cost.text", (2, 77, DIM))
+    x, text = inputs(model)
     comfy.model_management.load_models_gpu([model])
     with Operations() as seen:
         small.call_unet(model, x, timestep, text, [1, 0])
     return seen.counts
 
 
+@BOTH_BASES
 @pytest.mark.parametrize(("people", "most"), [(1, 7), (2, 23), (4, 23)])
-def test_operations_of_a_layer(unet, uniportrait, core, people, most):
+def test_operations_of_a_layer(core, request, names, people, most):
     """In small batches a fast GPU waits for Python to start each of them; and none may make Python wait for the GPU."""
-    patched = small.apply(unet, uniportrait, small.people(core, people), lora_scale=0.0)
+    unet, weights = map(request.getfixturevalue, names)
+    patched = small.apply(unet, weights, small.people(core, people, shape=weights.token_shape), lora_scale=0.0)
     (tap,) = patched.wrappers["apply_model"]["uniportrait"]
     tap.resident[torch.device("cpu"), torch.float32] = tap.layers  # as after the first step
     added = operations(patched)
     added.subtract(operations(unet))
-    assert 0 < sum(added.values()) <= 16 * most
+    assert 0 < sum(added.values()) <= len(tap.layers) * most
     waits = {"item", "_local_scalar_dense", "to", "_to_copy", "copy_", "nonzero", "index"}
     assert not waits & {name.split(".")[1] for name, count in added.items() if count > 0}
 
@@ -130,16 +141,32 @@ SD15 = {
 }
 
 
+SDXL = {**other_models.SDXL, "model_channels": 320}
+
+
 @pytest.mark.parametrize(("people", "percent"), [(1, 0.15), (2, 2.0), (4, 2.0)])
 def test_flops_at_real_size(core, pack, people, percent):
     """SD1.5 at 512×512 with classifier-free guidance, on tensors without content: counting needs no numbers."""
     model = comfy.supported_models.SD15(SD15).get_model({}, device=torch.device("meta")).to("meta")
-    tap = importlib.import_module(f"{pack.__name__}.host.unet.tap").IDTap(
-        dict(enumerate(real_size_layers(core, people))), [None] * people, None
-    )
+    options = tapped(pack, real_size_layers(core, people), people)
+    assert 0 < 100 * (count(model, options) / count(model, {}) - 1) <= percent
+
+
+@pytest.mark.parametrize(("people", "percent"), [(1, 0.15), (2, 3.7), (4, 3.8)])
+def test_flops_of_sdxl_at_real_size(core, pack, people, percent):
+    """At 1024×1024: four times the spots, and most of them in the levels with ten transformers in a block."""
+    model = comfy.supported_models.SDXL(SDXL).get_model({}, device=torch.device("meta")).to("meta")
+    options = tapped(pack, sdxl_layers(core, people), people)
+    patched, plain = (count(model, wrappers, latent=(128, 128), dim=2048) for wrappers in (options, {}))
+    assert 0 < 100 * (patched / plain - 1) <= percent
+
+
+def tapped(pack, layers, people):
+    """Options of a call with a tap."""
+    tap = importlib.import_module(f"{pack.__name__}.host.unet.tap").IDTap(dict(enumerate(layers)), [None] * people)
     options = {}
     add_wrapper_with_key(WrappersMP.APPLY_MODEL, "uniportrait", tap, options)
-    assert 0 < 100 * (count(model, options) / count(model, {}) - 1) <= percent
+    return options
 
 
 @pytest.mark.parametrize("pictures", [1, 4])
@@ -157,8 +184,8 @@ def test_flops_of_a_style_picture_at_real_size(pack, pictures):
     assert added == 2 * pictures * (shared - alone)
 
 
-def count(model, options, rows=2):
-    x, text = torch.empty(rows, 4, 64, 64, device="meta"), torch.empty(rows, 77, DIM, device="meta")
+def count(model, options, rows=2, latent=(64, 64), dim=DIM):
+    x, text = torch.empty(rows, 4, *latent, device="meta"), torch.empty(rows, 77, dim, device="meta")
     options = {**options, "cond_or_uncond": [1, 0]}
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
         small.call_base(model, x, torch.empty(rows, device="meta"), text, options)
@@ -167,27 +194,40 @@ def count(model, options, rows=2):
 
 def real_size_layers(core, people):
     channels = [320, 320, 640, 640, 1280, 1280, *[1280] * 3, *[640] * 3, *[320] * 3, 1280]
-    adapter = core("attention.adapter")
-    layers = [adapter.IDLayer(torch.rand(c, DIM), torch.rand(c, DIM)) for c in channels]
-    routers = [
-        core("routing.router").RouterLayer(
-            query_in=(torch.rand(2 * c, c), torch.rand(2 * c)),
-            query_out=torch.rand(c, 2 * c),
-            aggregate=(torch.rand(1, TOKENS), torch.rand(1)),
-            key_in=(torch.rand(2 * DIM, DIM), torch.rand(2 * DIM)),
-            key_out=torch.rand(c, 2 * DIM),
-        )
-        for c in channels
-    ]
-    prepare, face_id = core("attention.projection").prepare, small.people(core, people)
-    return [prepare(layer, router, face_id, 0.7, HEADS) for layer, router in zip(layers, routers, strict=True)]
+    face_id = small.people(core, people)
+    prepared = {c: prepared_layer(core, face_id, c, DIM, HEADS) for c in set(channels)}
+    return [prepared[c] for c in channels]
 
 
-@pytest.mark.parametrize(("people", "megabytes"), [(1, 2), (4, 60)])
-def test_memory_on_the_device_at_real_size(core, pack, people, megabytes):
-    layers = [layer.to(torch.device("cpu"), torch.float16) for layer in real_size_layers(core, people)]
-    tensors = [t for layer in layers for t in tensors_of(layer)]
-    assert sum(t.numel() * t.element_size() for t in tensors) <= megabytes * 1e6
+def sdxl_layers(core, people):
+    """In half precision."""
+    face_id = small.people(core, people, shape=(TOKENS, 2048))
+    prepared = {c: prepared_layer(core, face_id, c, 2048, c // 64) for c in (640, 1280)}
+    channels = [640] * 4 + [1280] * 20 + [1280] * 30 + [640] * 6 + [1280] * 10
+    return [prepared[c].to(torch.device("cpu"), torch.float16) for c in channels]
+
+
+def prepared_layer(core, face_id, channels, dim, heads):
+    """One layer of random weights; cost does not depend on what they are."""
+    layer = core("attention.adapter").IDLayer(torch.rand(channels, dim), torch.rand(channels, dim))
+    router = core("routing.router").RouterLayer(
+        query_in=(torch.rand(2 * channels, channels), torch.rand(2 * channels)),
+        query_out=torch.rand(channels, 2 * channels),
+        aggregate=(torch.rand(1, TOKENS), torch.rand(1)),
+        key_in=(torch.rand(2 * dim, dim), torch.rand(2 * dim)),
+        key_out=torch.rand(channels, 2 * dim),
+    )
+    return core("attention.projection").prepare(layer, router, face_id, 0.7, heads)
+
+
+@pytest.mark.parametrize(
+    ("layers", "people", "megabytes"),
+    [(real_size_layers, 1, 2), (real_size_layers, 4, 60), (sdxl_layers, 1, 11), (sdxl_layers, 4, 440)],
+)
+def test_memory_on_the_device_at_real_size(core, pack, layers, people, megabytes):
+    moved = [layer.to(torch.device("cpu"), torch.float16) for layer in layers(core, people)]
+    total = sum(t.numel() * t.element_size() for layer in moved for t in tensors_of(layer))
+    assert 0 < total <= megabytes * 1e6
 
 
 def tensors_of(thing):

@@ -73,8 +73,8 @@ def test_an_interrupted_run_stops_between_chunks(uniportrait, clip, monkeypatch)
 
 def test_the_networks_are_under_the_hosts_management(uniportrait, clip):
     first, _ = encode(uniportrait, clip, crops(0))
-    loaded = [model.model for model in comfy.model_management.current_loaded_models]
-    assert uniportrait.backbone in loaded and uniportrait.resampler in loaded and clip.patcher in loaded
+    loaded, encoder = [model.model for model in comfy.model_management.current_loaded_models], uniportrait.encoder
+    assert encoder.backbone in loaded and encoder.resampler in loaded and clip.patcher in loaded
     comfy.model_management.unload_all_models()
     again, _ = encode(uniportrait, clip, crops(0))
     assert torch.equal(again.cond, first.cond)

@@ -57,7 +57,10 @@ def expected_map(uniportrait, people, inputs):
     return torch.stack(maps).mean(0)
 
 
-def test_the_record_is_what_the_router_decided(unet, uniportrait, two):
+@pytest.mark.parametrize("names", [("unet", "uniportrait"), ("sdxl", "sdxl_weights")])
+def test_the_record_is_what_the_router_decided(core, request, names):
+    unet, uniportrait = map(request.getfixturevalue, names)
+    two = small.people(core, 2, tag="two", shape=uniportrait.token_shape)
     model, routing = record(apply(unet, uniportrait, two))
     attentions, seen, hooks = attn2_modules(unet), {}, []
     for index, attention in enumerate(attentions):
@@ -67,7 +70,7 @@ def test_the_record_is_what_the_router_decided(unet, uniportrait, two):
     for hook in hooks:
         hook.remove()
     for step, found in enumerate(routing.maps()):
-        wanted = expected_map(uniportrait, two, [seen[index][step] for index in range(16)])
+        wanted = expected_map(uniportrait, two, [seen[index][step] for index in range(len(attentions))])
         assert (found[0] - wanted).abs().mean() < 0.01  # a tie or two may fall the other way
 
 

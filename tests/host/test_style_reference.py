@@ -257,11 +257,6 @@ def test_other_models(vae, referred, make):
         ({"image_proj.latents": (1, 16, 768)}, "an IP-Adapter Plus"),
         ({"image_proj.proj.0.weight": (8, 8), "ip_adapter.0.to_q_lora.up.weight": (8, 8)}, "an IP-Adapter FaceID"),
         ({"image_proj.proj.0.weight": (8, 8)}, "a full-face IP-Adapter"),
-        (
-            {"image_proj.proj.weight": (8192, 32), "image_proj.proj.bias": (8192,)}
-            | {"image_proj.norm.weight": (2048,), "image_proj.norm.bias": (2048,)},
-            "an IP-Adapter for SDXL",
-        ),
     ],
 )
 def test_ip_adapters_of_other_kinds(adapter_folder, parts, found):
@@ -275,10 +270,22 @@ def test_ip_adapters_of_other_kinds(adapter_folder, parts, found):
     assert "ip-adapter_sd15.safetensors" in str(error.value) and "Load IP-Adapter" in str(error.value)
 
 
+def test_an_ip_adapter_for_another_model(unet, vae, adapter_folder, sdxl):
+    """It loads, for Encode Pictures, and is refused where it does not fit."""
+    styles.write_ip_adapter(adapter_folder, "sdxl.safetensors", model=sdxl)
+    adapter = run_node("UniPortraitLoadIPAdapter", ip_adapter="sdxl.safetensors")
+    clip = small.clip_vision(recipe.clip_config())
+    message = "IP-Adapter's weights are for SDXL .*; the model at Style Reference is Stable Diffusion 1.5.*an SDXL"
+    with pytest.raises(GraphError, match=message):
+        refer(unet, vae=vae, ip_adapter=adapter, clip_vision=clip)
+
+
 def test_an_ip_adapter_for_other_layers(unet, vae, adapter_folder):
     given = styles.load_ip_adapter(adapter_folder)
     fewer = dataclasses.replace(given["ip_adapter"], layers=given["ip_adapter"].layers[1:])
-    with pytest.raises(GraphError, match="16 cross-attention layers .*the weights are for 15"):
+    with pytest.raises(
+        GraphError, match="IP-Adapter's weights are for .* with 15 cross.*Style Reference is .* with 16"
+    ):
         refer(unet, vae=vae, ip_adapter=fewer, clip_vision=given["clip_vision"])
 
 

@@ -32,6 +32,7 @@ class Sample:
 
     Attributes:
         key: its name in the shards, for messages.
+        seed: of all that is left to chance about it.
         caption: what the text encoder is given.
         boxes: of the faces, as shares of the cut picture's width and height: left, top, right, bottom, (people, 4),
             0..1.
@@ -48,6 +49,7 @@ class Sample:
     """
 
     key: str
+    seed: int
     caption: str
     boxes: Tensor
     faces: Faces

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-from uniportrait_core.embedding.face_features import CROP_SIZE, local_features, look_at_faces
+from uniportrait_core.embedding.face_features import CROP_SIZE, local_features, look_at_faces, nobody
 from uniportrait_core.errors import UniPortraitError
 from uniportrait_core.files.checkpoint import load_backbone
 
@@ -56,11 +56,8 @@ class FaceEncoder(nn.Module):
         """Features of no face, for the unconditional tokens: maps of zeros, and CLIP's view of the mean colour."""
         seen = self._see(torch.zeros(1, 3, CROP_SIZE, CROP_SIZE, device=self.mean.device))
         clip = seen.hidden_states[-2][:, 1:]
-        sides = (self.backbone.IMAGE_SIZE >> depth for depth in range(1, len(self.backbone.stage_channels) + 1))
-        shapes = zip(self.backbone.stage_channels, sides, strict=True)
-        stages = [clip.new_zeros(1, channels, side, side) for channels, side in shapes]
+        embedding, stages = nobody(self.backbone, clip.device)
         intrinsic, shallow = local_features(stages, isqrt(clip.shape[1]))
-        embedding = clip.new_zeros(1, self.backbone.embedding_dim)
         return Faces(None, embedding, intrinsic, shallow, clip, torch.zeros_like(seen.image_embeds))
 
     def _see(self, pixels: Tensor):  # noqa: ANN202 - transformers names the type differently in its versions

@@ -22,9 +22,7 @@ class TextEncoder(nn.Module):
         pair = (base / "text_encoder_2").is_dir()
         kinds = {"": CLIPTextModel, "_2": CLIPTextModelWithProjection} if pair else {"": CLIPTextModel}
         self.tokenizers = [load_part(CLIPTokenizer, base, f"tokenizer{name}") for name in kinds]
-        self.encoders = nn.ModuleList(
-            load_part(kind, base, f"text_encoder{name}") for name, kind in kinds.items()
-        )
+        self.encoders = nn.ModuleList(load_part(kind, base, f"text_encoder{name}") for name, kind in kinds.items())
 
     @torch.no_grad()
     def forward(self, captions: Sequence[str]) -> tuple[Tensor, Tensor | None]:

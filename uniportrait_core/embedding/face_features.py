@@ -11,8 +11,10 @@ from einops import rearrange
 from torch import Tensor
 
 from .backbone import FaceBackbone
+from .feature_choice import FeatureChoice
 
 CROP_SIZE = 224
+GRID = 16  # height and width of what CLIP ViT-H/14 sees in a crop
 
 
 def to_crop_size(images: Tensor) -> Tensor:
@@ -48,20 +50,12 @@ def look_at_faces(backbone: FaceBackbone, crops: Tensor) -> tuple[Tensor, list[T
     return backbone(F.interpolate(faces, size=backbone.IMAGE_SIZE, mode="bilinear", align_corners=False))
 
 
-def resampler_inputs(stages: list[Tensor], clip_features: Tensor) -> tuple[Tensor, Tensor]:
-    """Arrange features of photos for the resampler, all photos one after the other.
-
-    Args:
-        stages: the backbone's maps, each (photos, channels, height, width).
-        clip_features: CLIP's second-to-last hidden state without class token, (photos, 256, clip_dim).
-
-    Returns:
-        Intrinsic features (1, photos · 49, 512): the last map. Structure features (1, photos · 256, 448 + clip_dim):
-        the other maps brought to CLIP's grid, shallow to deep, then CLIP.
-    """
-    intrinsic, shallow = local_features(stages, grid=isqrt(clip_features.shape[1]))
-    structure = torch.cat((shallow, clip_features), dim=-1)
-    return rearrange(intrinsic, "p n c -> 1 (p n) c"), rearrange(structure, "p n c -> 1 (p n) c")
+def nobody(backbone: FaceBackbone, device: torch.device) -> tuple[Tensor, list[Tensor]]:
+    """What the backbone is taken to see where there is nobody: zeros, for one photo, as `look_at_faces` gives them."""
+    sides = (backbone.IMAGE_SIZE >> depth for depth in range(1, len(backbone.stage_channels) + 1))
+    shapes = zip(backbone.stage_channels, sides, strict=True)
+    stages = [torch.zeros(1, channels, side, side, device=device) for channels, side in shapes]
+    return torch.zeros(1, backbone.embedding_dim, device=device), stages
 
 
 def local_features(stages: list[Tensor], grid: int) -> tuple[Tensor, Tensor]:
@@ -79,19 +73,22 @@ def local_features(stages: list[Tensor], grid: int) -> tuple[Tensor, Tensor]:
     return rearrange(last, "p c h w -> p (h w) c"), rearrange(torch.cat(maps, dim=1), "p c h w -> p (h w) c")
 
 
-def unconditional_inputs(backbone: FaceBackbone, mean_colour: Tensor) -> tuple[Tensor, Tensor]:
-    """What the resampler is given for nobody: one photo whose stage maps are zero.
+def resampler_inputs(
+    choice: FeatureChoice, embedding: Tensor, stages: list[Tensor], clip_features: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Arrange features of photos for the resampler, all photos one after the other.
 
     Args:
-        backbone: of whose maps there are the shapes.
-        mean_colour: CLIP's features of an all-zero tensor *after* normalisation, (1, 256, clip_dim).
+        choice: the features that it reads.
+        embedding: the backbone's, (photos, 512), not normalised.
+        stages: the backbone's maps, each (photos, channels, height, width).
+        clip_features: CLIP's second-to-last hidden state without class token, (photos, 256, clip_dim); for the
+            unconditional tokens that of an all-zero tensor *after* normalisation. None where it is not chosen.
 
     Returns:
-        As `resampler_inputs`.
+        Intrinsic features (1, photos · n, dim) and structure features (1, photos · 256, dim); as published 49 of 512,
+        the last map, and 256 of 448 + clip_dim.
     """
-    sides = (backbone.IMAGE_SIZE >> depth for depth in range(1, len(backbone.stage_channels) + 1))
-    stages = [
-        mean_colour.new_zeros(1, channels, side, side)
-        for channels, side in zip(backbone.stage_channels, sides, strict=True)
-    ]
-    return resampler_inputs(stages, mean_colour)
+    grid = GRID if clip_features is None else isqrt(clip_features.shape[1])
+    intrinsic, structure = choice.arrange(embedding, *local_features(stages, grid), clip_features)
+    return rearrange(intrinsic, "p n c -> 1 (p n) c"), rearrange(structure, "p n c -> 1 (p n) c")

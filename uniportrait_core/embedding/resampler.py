@@ -74,6 +74,7 @@ class PerceiverAttention(nn.Module):
         read = (
             (*self._keys_values(self.norm1(part.to(queries.device))), None if bias is None else bias[:, None, None])
             for part, bias in zip(features, biases, strict=True)
+            if part.shape[1]  # weights may have been trained without intrinsic features
         )
         parts = chain(read, [(*self._keys_values(queries), None)])
         attended = attend_in_parts(self._split_heads(self.to_q(queries)), parts)
@@ -171,14 +172,18 @@ class FaceIDResampler(nn.Module):
         return Features(self.proj_id(intrinsic), self.proj_clip(structure))
 
     def forward(
-        self, features: Sequence[Features], structure_scale: float, structure_masks: Sequence[Tensor] | None = None
+        self,
+        features: Sequence[Features],
+        structure_scale: float | Tensor,
+        structure_masks: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Identity tokens from the features of all photos of a person.
 
         Args:
             features: in parts, of one photo or several each, on any device: one part at a time is brought to the
                 resampler's.
-            structure_scale: weight of the structure branch, 0 (none of it) to 1.
+            structure_scale: weight of the structure branch, 0 (none of it) to 1; in training one for each person of a
+                batch, (batch, 1, 1).
             structure_masks: per part, 1 keeps a structure feature, 0 drops it, (batch, 256 · photos); None keeps all.
 
         Returns:

@@ -15,13 +15,14 @@ from ..embedding.backbone import FaceBackbone
 from ..embedding.resampler import FaceIDResampler
 from ..errors import UniPortraitError
 from ..style.ip_adapter import IPAdapter, ip_adapter
+from .metadata import Metadata, base_name, read_metadata
 
 Tensors = dict[str, Tensor]
 
 FACE_ID = "UniPortrait face-ID weights"
 ROUTER = "UniPortrait router weights"
 BACKBONE = "an IR face recognition backbone"
-IP_ADAPTER = "a plain IP-Adapter for Stable Diffusion 1.5"
+IP_ADAPTER = "a plain IP-Adapter"
 
 PUBLISHED_FILES = {
     FACE_ID: "uniportrait-faceid_sd15.bin",
@@ -29,8 +30,6 @@ PUBLISHED_FILES = {
     BACKBONE: "glint360k_curricular_face_r101_backbone.bin",
     IP_ADAPTER: "ip-adapter_sd15.safetensors",
 }
-SD15_TEXT = 768  # width of the text
-OTHER_TEXTS = {1024: "Stable Diffusion 2", 2048: "SDXL"}
 
 TORCH_MAGIC = (b"PK\x03\x04", b"\x80")  # zip archive, and the pickle of older versions
 
@@ -63,19 +62,31 @@ KINDS = (
 
 @dataclass(frozen=True)
 class FaceIDWeights:
-    """The published `uniportrait-faceid_sd15.bin`: resampler, ID keys and values, single-ID LoRA."""
+    """The published `uniportrait-faceid_sd15.bin`, or its like: resampler, ID keys and values, single-ID LoRA."""
 
     resampler: FaceIDResampler
     layers: tuple[IDLayer, ...]
     lora: LoRA
+    metadata: Metadata = Metadata()
+
+    @property
+    def base(self) -> str:
+        """The kind of model that they are for, in words."""
+        return self.metadata.base or base_name(self.layers[0].to_k.shape[1])
 
 
 @dataclass(frozen=True)
 class RouterWeights:
-    """The published `uniportrait-router_sd15.bin`: routers and multi-ID LoRA; its other tensors are ignored."""
+    """The published `uniportrait-router_sd15.bin`, or its like: routers and multi-ID LoRA; all else is ignored."""
 
     layers: tuple[RouterLayer, ...]
     lora: LoRA
+    metadata: Metadata = Metadata()
+
+    @property
+    def base(self) -> str:
+        """As of the face-ID weights."""
+        return self.metadata.base or base_name(self.layers[0].key_in[0].shape[1])
 
 
 def load_faceid(path: Path) -> FaceIDWeights:
@@ -83,16 +94,15 @@ def load_faceid(path: Path) -> FaceIDWeights:
     tensors = _read_kind(path, FACE_ID)
     adapter = _below(tensors, "faceid_adapter.")
     with _naming(path, FACE_ID):
-        return FaceIDWeights(
-            FaceIDResampler.from_tensors(_below(tensors, "faceid_proj.")), id_layers(adapter), lora(adapter)
-        )
+        resampler = FaceIDResampler.from_tensors(_below(tensors, "faceid_proj."))
+        return FaceIDWeights(resampler, id_layers(adapter), lora(adapter), read_metadata(path))
 
 
 def load_router(path: Path) -> RouterWeights:
     """Read router weights, `.bin` or safetensors. Raises UniPortraitError for anything else."""
     adapter = _below(_read_kind(path, ROUTER), "faceid_adapter.")
     with _naming(path, ROUTER):
-        return RouterWeights(router_layers(adapter), lora(adapter))
+        return RouterWeights(router_layers(adapter), lora(adapter), read_metadata(path))
 
 
 def load_backbone(path: Path) -> FaceBackbone:
@@ -103,14 +113,10 @@ def load_backbone(path: Path) -> FaceBackbone:
 
 
 def load_ip_adapter(path: Path) -> IPAdapter:
-    """Read the plain IP-Adapter, `.bin` or safetensors. Raises UniPortraitError for anything else, named."""
+    """Read a plain IP-Adapter, `.bin` or safetensors. Raises UniPortraitError for anything else, named."""
     tensors = _read_kind(path, IP_ADAPTER)
     with _naming(path, IP_ADAPTER):
-        adapter = ip_adapter(tensors)
-        dim = adapter.layers[0].to_k.shape[1]
-    if dim != SD15_TEXT:
-        raise _another_kind(path, f"is an IP-Adapter for {OTHER_TEXTS.get(dim, f'text {dim} wide')}", IP_ADAPTER)
-    return adapter
+        return ip_adapter(tensors)
 
 
 def describe(tensors: Tensors) -> str:
@@ -170,13 +176,9 @@ def _read_kind(path: Path, kind: str) -> Tensors:
     tensors = read_tensors(path, kind)
     found = describe(tensors)
     if found != kind:
-        raise _another_kind(path, f"is {found}", kind)
+        node = "Load IP-Adapter" if kind == IP_ADAPTER else "Load UniPortrait"
+        raise _unfit(path, f"is {found}", kind, f"Choose {PUBLISHED_FILES[kind]}, or a file of its kind, on {node}.")
     return tensors
-
-
-def _another_kind(path: Path, found: str, kind: str) -> UniPortraitError:
-    node = "Load IP-Adapter" if kind == IP_ADAPTER else "Load UniPortrait"
-    return _unfit(path, found, kind, f"Choose {PUBLISHED_FILES[kind]}, or a file of its kind, on {node}.")
 
 
 def _unfit(path: Path, found: str, kind: str, advice: str) -> UniPortraitError:

@@ -11,7 +11,7 @@ from ..attention.adapter import IDLayer
 
 @dataclass(frozen=True)
 class IPAdapter:
-    """The published `ip-adapter_sd15`.
+    """The published `ip-adapter_sd15`, or its like for another model.
 
     Attributes:
         project: linear layer from an image embedding to all tokens, weight (tokens · dim, embedding) and bias.
@@ -29,9 +29,10 @@ class IPAdapter:
         return self.project[0].shape[1]
 
     @property
-    def dim(self) -> int:
-        """Width of the tokens (768: Stable Diffusion 1.5, 2048: SDXL)."""
-        return len(self.norm[0])
+    def token_shape(self) -> tuple[int, int]:
+        """Tokens of a picture, and their width: (4, 768) for Stable Diffusion 1.5, (4, 2048) for SDXL."""
+        dim = len(self.norm[0])
+        return len(self.project[0]) // dim, dim
 
     def tokens(self, embedding: Tensor) -> Tensor:
         """Tokens of pictures (`ImageProjModel` of the published code), float32.
@@ -42,8 +43,8 @@ class IPAdapter:
         Returns:
             (pictures, tokens, dim).
         """
-        tokens = F.linear(embedding.float(), *self.project).unflatten(-1, (-1, self.dim))
-        return F.layer_norm(tokens, (self.dim,), *self.norm)
+        tokens = F.linear(embedding.float(), *self.project).unflatten(-1, self.token_shape)
+        return F.layer_norm(tokens, self.token_shape[1:], *self.norm)
 
 
 def ip_adapter(tensors: dict[str, Tensor]) -> IPAdapter:

@@ -1,0 +1,107 @@
+"""Steps: how they add up, what they stop at, and that they teach something."""
+
+import math
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from trainers import batches, move, trainer
+from training.run import checkpoint
+from uniportrait_core.errors import UniPortraitError
+
+STAGES = ("single", "multi")
+
+
+def train(made) -> dict[str, torch.Tensor]:
+    move(made)
+    for step in batches(made):
+        made.take_step(step)
+    return {name: value.detach().clone() for name, value in made.trained.items()}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_accumulated_passes_are_one_large_batch(tmp_path, stage):
+    rate = {
+        "learning_rate": 1e-4
+    }  # Adam makes a step of the rate out of a gradient that is next to nothing but rounding
+    once = train(trainer(stage, tmp_path / "once", optimizer=rate, run={"batch": 4}))
+    parts = train(trainer(stage, tmp_path / "parts", optimizer=rate, run={"batch": 2, "accumulation": 2}))
+    began = trainer(stage, tmp_path / "began").trained
+    for name, value in once.items():
+        assert (value - parts[name]).norm() <= 1e-5 * value.norm(), name
+    assert any(not torch.equal(value, began[name]) for name, value in once.items())
+
+
+def test_the_loras_learning_rate_in_stage_two(tmp_path):
+    made = trainer("multi", tmp_path, optimizer={"learning_rate": 1e-3, "warmup": 4, "lora_factor": 0.1})
+    assert made.take_step(batches(made)[0])["learning_rate"] == pytest.approx(1e-3 / 4)
+    sizes = {tuple(value.shape): name for name, value in made.trained.items()}
+    for group in made.optimizer.param_groups:
+        lora = {"_lora." in sizes[tuple(value.shape)] for value in group["params"]}
+        assert len(lora) == 1
+        assert group["lr"] == pytest.approx(1e-3 / 4 * (0.1 if lora.pop() else 1))
+
+
+def test_the_moving_average(tmp_path):
+    """The decay rises with the steps, (1 + n) / (10 + n), up to what is set."""
+    made = trainer("single", tmp_path, run={"ema": 0.5, "steps": 3})
+    wanted = {name: value.detach().clone() for name, value in made.trained.items()}
+    for number, step in enumerate(batches(made)):
+        made.take_step(step)
+        decay = min(0.5, (1 + number) / (10 + number)) if number else 0.0
+        wanted = {name: decay * wanted[name] + (1 - decay) * value.detach() for name, value in made.trained.items()}
+    for name, value in made.weights().items():
+        torch.testing.assert_close(value, wanted[name])
+    assert trainer("single", tmp_path, run={"ema": 0}).weights().keys() == wanted.keys()
+
+
+@pytest.mark.parametrize("precision", ("bf16", "fp16"))
+def test_half_precision(tmp_path, precision):
+    if precision == "fp16" and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    made = trainer("multi", tmp_path, run={"precision": precision, "steps": 2})
+    for step in batches(made):
+        found = made.take_step(step)
+    assert math.isfinite(found["loss/diffusion"]) and math.isfinite(found["loss/routing"])
+    assert all(value.dtype == torch.float32 for value in made.trained.values())
+
+
+@pytest.mark.parametrize("where", ("moments", "text"))
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path, where):
+    made = trainer("single", tmp_path, guidance={"drop_text": 0, "drop_both": 0})
+    good, bad, *_ = batches(made)
+    made.take_step(good)
+    made.save()
+    before = {name: value.detach().clone() for name, value in made.trained.items()}
+    getattr(bad[0], where)[1] = math.nan
+    with pytest.raises(UniPortraitError, match=rf"is no number at step 2; the pictures were .*{bad[0].keys[1]}"):
+        made.take_step(bad)
+    assert all(torch.equal(value, before[name]) for name, value in made.trained.items())
+    assert [path.name for path in checkpoint.checkpoints(made.config.run.output)] == ["checkpoint-00000001"]
+
+
+def test_stage_two_without_a_router(tmp_path):
+    made = trainer("multi", tmp_path, router={"choice": "none", "loss_weight": 0})
+    assert not any("_router." in name for name in made.trained)
+    found = made.take_step(batches(made)[0])
+    assert "loss/routing" not in found and math.isfinite(found["loss/diffusion"])
+
+
+@pytest.mark.parametrize(
+    "features, widths",
+    (
+        ({"intrinsic": "global"}, (20, 68)),
+        ({"intrinsic": "none"}, (24, 68)),
+        ({"structure": ["clip"]}, (24, 32)),
+        ({"structure": ["shallow"]}, (24, 36)),
+    ),
+)
+def test_the_features_of_table_three(tmp_path, features, widths):
+    made = trainer("single", tmp_path, features=features)
+    assert (made.bare.resampler.intrinsic_dim, made.bare.resampler.structure_dim) == widths
+    assert math.isfinite(made.take_step(batches(made)[0])["loss/diffusion"])
+
+
+def test_accelerate_sees_one_process():
+    assert Accelerator().num_processes == 1

@@ -1,0 +1,156 @@
+"""The network of a stage, and what of it is trained."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+
+from uniportrait_core.attention.adapter import PROJECTIONS, IDLayer
+from uniportrait_core.embedding.feature_choice import FeatureChoice
+from uniportrait_core.embedding.resampler import FaceIDResampler
+from uniportrait_core.errors import UniPortraitError
+from uniportrait_core.files.checkpoint import FaceIDWeights, load_faceid, load_ip_adapter
+
+from ..config import Config, Resampler
+from .adapter import Adapter
+from .layout import AttentionLayer, attention_layers, kind_of, load_unet
+from .network import Network, freeze
+from .picture_tokens import PictureTokens
+
+PARTS = {
+    "resampler": ("resampler.",),
+    "ID keys and values": (".to_k_faceid.", ".to_v_faceid."),
+    "LoRA": ("_lora.",),
+    "routers": ("_router.",),
+}
+"""What can be trained, and what the names of its parameters contain."""
+TRAINED = {"single": ("resampler", "ID keys and values", "LoRA"), "multi": ("LoRA", "routers")}
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network, ready to be trained.
+
+    Attributes:
+        network: frozen but for what `stage` trains.
+        kind: of the base model, in words.
+    """
+
+    network: Network
+    kind: str
+
+
+def build(config: Config, stage: str, widths: tuple[int, int]) -> Built:
+    """Make the network of a stage, with the random state of torch.
+
+    Args:
+        config: its settings.
+        stage: "single" or "multi".
+        widths: of intrinsic and of structure features.
+
+    Raises:
+        UniPortraitError: a part is missing, or parts are of different kinds.
+    """
+    unet = load_unet(config.base.model)
+    build_stage = {"single": _single, "multi": _multi}[stage]
+    network = build_stage(config, unet, attention_layers(unet), widths)
+    freeze(network)
+    for part in TRAINED[stage]:
+        for _, parameter in parameters_of(network, part):
+            parameter.requires_grad_(True)
+    if config.run.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+        unet.train()  # diffusers computes again in training mode only; the UNet has no dropout
+    return Built(network, kind_of(unet))
+
+
+def choice_of(config: Config) -> FeatureChoice:
+    """The features that the resampler reads."""
+    return FeatureChoice(config.features.intrinsic, tuple(config.features.structure))
+
+
+def parameters_of(network: nn.Module, part: str) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters of one of `PARTS`, with their names."""
+    for name, parameter in network.named_parameters():
+        if not name.startswith("unet.") and any(marker in name for marker in PARTS[part]):
+            yield name, parameter
+
+
+def new_resampler(sizes: Resampler, widths: tuple[int, int], output_dim: int) -> FaceIDResampler:
+    """A resampler to begin with."""
+    resampler = FaceIDResampler(*widths, sizes.tokens, sizes.dim, sizes.dim, sizes.depth, output_dim)
+    nn.init.normal_(resampler.latents, std=sizes.dim**-0.5)
+    return resampler
+
+
+def _single(
+    config: Config, unet: UNet2DConditionModel, layers: list[AttentionLayer], widths: tuple[int, int]
+) -> Network:
+    resampler = new_resampler(config.resampler, widths, unet.config.cross_attention_dim)
+    adapter = Adapter(layers, config.run.lora_rank, resampler.token_shape, routed=False)
+    text = [unet.get_submodule(layer.name.removesuffix(".processor")) for layer in layers if layer.cross]
+    adapter.start_from_text([layer.to_k.weight for layer in text], [layer.to_v.weight for layer in text])
+    return Network(unet, adapter, resampler)
+
+
+def _multi(
+    config: Config, unet: UNet2DConditionModel, layers: list[AttentionLayer], widths: tuple[int, int]
+) -> Network:
+    routed = config.router.choice != "none"
+    if config.base.ip_adapter:
+        path = Path(config.base.ip_adapter)
+        pictures = load_ip_adapter(path)
+        _check_layers(path, pictures.layers, unet, layers)
+        tokens = PictureTokens(pictures)
+        adapter = Adapter(layers, config.run.lora_rank, tokens.token_shape, routed)
+        _copy_id_layers(adapter, pictures.layers)
+        return Network(unet, adapter, tokens)
+    path = Path(config.run.stage_one)
+    stage_one = load_faceid(path)
+    _check_layers(path, stage_one.layers, unet, layers)
+    found = (stage_one.resampler.intrinsic_dim, stage_one.resampler.structure_dim)
+    if found != widths or stage_one.metadata.features != choice_of(config):
+        raise UniPortraitError(
+            f"{path.name} was trained on {stage_one.metadata.features}, {found[0]} and {found[1]} wide; here they are "
+            f"{choice_of(config)}, {widths[0]} and {widths[1]} wide. Give the face_backbone, clip_vision and features "
+            "of stage I."
+        )
+    rank = len(stage_one.lora[0]["q"].down) if stage_one.lora else 0
+    adapter = Adapter(layers, rank, stage_one.resampler.token_shape, routed)
+    _copy_id_layers(adapter, stage_one.layers)
+    _copy_lora(adapter, stage_one)
+    return Network(unet, adapter, stage_one.resampler)
+
+
+def _check_layers(path: Path, found: tuple[IDLayer, ...], unet: UNet2DConditionModel, layers: list) -> None:
+    """See that keys and values are for the UNet's cross-attention layers."""
+    needed = [layer.inner for layer in layers if layer.cross]
+    if [layer.channels for layer in found] != needed:
+        raise UniPortraitError(
+            f"{path.name} has {len(found)} layers of {sorted({layer.channels for layer in found})} channels, the base "
+            f"model ({kind_of(unet)}) has {len(needed)} of {sorted(set(needed))}. Give the base.model that it was "
+            "trained on, or weights for this one."
+        )
+
+
+@torch.no_grad()
+def _copy_id_layers(adapter: Adapter, layers: tuple[IDLayer, ...]) -> None:
+    crossing = [weights for weights in adapter.layers() if hasattr(weights, "to_k_faceid")]
+    for weights, layer in zip(crossing, layers, strict=True):
+        weights.to_k_faceid.weight.copy_(layer.to_k)
+        weights.to_v_faceid.weight.copy_(layer.to_v)
+
+
+@torch.no_grad()
+def _copy_lora(adapter: Adapter, stage_one: FaceIDWeights) -> None:
+    for weights, pairs in zip(adapter.layers(), stage_one.lora, strict=True):
+        for projection in PROJECTIONS:
+            _copy_pair(getattr(weights, f"to_{projection}_lora"), pairs[projection].down, pairs[projection].up)
+
+
+def _copy_pair(lora: nn.Module, down: Tensor, up: Tensor) -> None:
+    lora.down.weight.copy_(down)
+    lora.up.weight.copy_(up)

@@ -1,0 +1,1 @@
+"""From photos with captions to shards that training reads: `python -m training prepare`."""

@@ -1,0 +1,1 @@
+"""The course of a training: dice, loss, steps, checkpoints, logs."""

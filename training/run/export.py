@@ -1,0 +1,70 @@
+"""What was trained, in the published format: safetensors that Load UniPortrait reads."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from uniportrait_core.errors import UniPortraitError
+
+from ..config import Config
+from ..model.build import PARTS, TRAINED
+
+FILES = {"single": "uniportrait-faceid.safetensors", "multi": "uniportrait-router.safetensors"}
+PREFIXES = {"resampler.": "faceid_proj.", "adapter.": "faceid_adapter."}
+
+
+def export(trained: Mapping[str, Tensor], config: Config, stage: str, kind: str, step: int, folder: Path) -> Path:
+    """Write the weights of a stage, whole or not at all.
+
+    Args:
+        trained: parameters that are trained, by name in the network.
+        kind: of the base model, in words.
+        step: how far they were trained.
+        folder: where to.
+
+    Returns:
+        The file.
+
+    Raises:
+        UniPortraitError: it cannot be written.
+    """
+    markers = [marker for part in TRAINED[stage] for marker in PARTS[part]]
+    tensors = {_published(name): value.contiguous().cpu() for name, value in trained.items() if _any(markers, name)}
+    path = folder / FILES[stage]
+    part = path.with_suffix(".part")
+    try:
+        save_file(tensors, part, metadata=_metadata(config, stage, kind, step))
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UniPortraitError(f"{path} cannot be written ({error.strerror}). Make room, and run again.") from error
+    return path
+
+
+def _any(markers: list[str], name: str) -> bool:
+    return any(marker in name for marker in markers)
+
+
+def _published(name: str) -> str:
+    for ours, theirs in PREFIXES.items():
+        if name.startswith(ours):
+            return theirs + name.removeprefix(ours)
+    raise KeyError(name)
+
+
+def _metadata(config: Config, stage: str, kind: str, step: int) -> dict[str, str]:
+    features = {"intrinsic": config.features.intrinsic, "structure": list(config.features.structure)}
+    places = {"base": True, "data": {"shards"}, "run": {"output", "stage_one"}}
+    settings = config.model_dump(mode="json", exclude=places)
+    return {
+        "uniportrait.format": "1",
+        "uniportrait.base": kind,
+        "uniportrait.stage": stage,
+        "uniportrait.tokens": "ip-adapter" if config.base.ip_adapter else "face",
+        "uniportrait.features": json.dumps(features),
+        "uniportrait.training": json.dumps({"step": step, **settings}),
+    }

@@ -1,0 +1,195 @@
+"""The steps of both stages. `accelerate` deals with devices, processes and precision."""
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from uniportrait_core.errors import UniPortraitError
+
+from ..config import Config
+from ..data.batch import Batch
+from ..model.network import Network, Routing
+from . import checkpoint
+from .dice import throw
+from .inputs import Frozen
+from .objective import RoutingScore, Schedule, diffusion_loss, noised, score_routing
+from .optimizer import make_optimizer, set_learning_rates
+
+HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What came of one batch, (pictures,) each.
+
+    Attributes:
+        diffusion: the diffusion loss.
+        routing: how the routers did; None where there are none.
+    """
+
+    diffusion: Tensor
+    routing: RoutingScore | None
+
+    def loss(self, weight: float) -> Tensor:
+        """What is minimised: `diffusion + λ · routing`."""
+        loss = self.diffusion.mean()
+        return loss if self.routing is None else loss + weight * self.routing.loss.mean()
+
+
+class Trainer:
+    """A stage, on one process of possibly many."""
+
+    def __init__(
+        self,
+        config: Config,
+        stage: str,
+        network: Network,
+        frozen: Frozen,
+        schedule: Schedule,
+        accelerator: Accelerator,
+    ):
+        """
+        Args:
+            network: with what is trained of it requiring gradients.
+            frozen: the networks that see pictures, faces and text.
+        """
+        self.config, self.stage, self.schedule, self.accelerator = config, stage, schedule, accelerator
+        self.bare, self.frozen = network, frozen.to(accelerator.device)
+        self.trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
+        if accelerator.mixed_precision in HALVES:  # what is not trained need not be precise
+            network.unet.to(HALVES[accelerator.mixed_precision])
+        self.network: nn.Module = accelerator.prepare_model(network)
+        self.optimizer = accelerator.prepare_optimizer(make_optimizer(config.optimizer, stage, self.trained))
+        decay = config.run.ema
+        self.ema = EMAModel(self.trained.values(), decay=decay) if decay else None
+        self.step = 0
+
+    @property
+    def average(self) -> dict[str, Tensor]:
+        """The moving average of what is trained, by name; empty where there is none."""
+        return dict(zip(self.trained, self.ema.shadow_params, strict=True)) if self.ema else {}
+
+    def look(self, batch: Batch) -> Pass:
+        """The losses of a batch."""
+        config, frozen, device = self.config, self.frozen, self.accelerator.device
+        batch = batch.to(device)
+        people, levels = batch.present.shape[1], len(self.schedule.kept)
+        size = frozen.latent_size(batch)
+        throws = throw(
+            batch.seeds, size, levels, people, frozen.structure_features, config.features, config.guidance
+        ).to(device)
+        clean = frozen.latents(batch, throws.posterior)
+        noisy, target = noised(self.schedule, clean, throws, config.loss)
+        conditions = frozen.conditions(batch, throws)
+        choice = Routing(
+            config.router.choice, config.router.temperature, lambda *shape: throws.uniform(*shape).to(device)
+        )
+        with self.accelerator.autocast():
+            predicted, logits = self.network(
+                noisy, throws.timesteps, conditions.text, conditions.added, conditions.faces, choice
+            )
+        diffusion = diffusion_loss(predicted, target, self.schedule, throws.timesteps, config.loss.min_snr)
+        if not logits:
+            return Pass(diffusion, None)
+        logits = [layer.float() for layer in logits]
+        return Pass(
+            diffusion,
+            score_routing(logits, batch.boxes, batch.in_picture, batch.present, throws.no_faces, size[1:]),
+        )
+
+    def take_step(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """One step of the optimizer on as many batches as are accumulated; this process's share of them.
+
+        Returns:
+            What goes into the log, averaged over all processes.
+
+        Raises:
+            UniPortraitError: the loss, or the gradient, is no number. The weights are those of the step before.
+        """
+        settings, accelerator = self.config.optimizer, self.accelerator
+        rate = set_learning_rates(self.optimizer, settings, self.step)
+        passes: list[Pass] = []
+        for number, batch in enumerate(batches):
+            last = number == len(batches) - 1
+            with nullcontext() if last else accelerator.no_sync(self.network):
+                passes.append(self.look(batch))
+                loss = passes[-1].loss(self.config.router.loss_weight)
+                self._stop_unless_finite(loss.detach(), batches, "loss")
+                accelerator.backward(loss / len(batches))
+        accelerator.unscale_gradients(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.trained.values(), settings.max_norm or math.inf)
+        if accelerator.scaler is None:  # which leaves out a step by itself
+            self._stop_unless_finite(norm, batches, "gradient")
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        if self.ema:
+            self.ema.step(self.trained.values())
+        return {"learning_rate": rate, "gradient_norm": float(norm), **self._averaged(passes)}
+
+    def save(self) -> None:
+        """Write a checkpoint, on the main process. Raises UniPortraitError where that fails."""
+        if self.accelerator.is_main_process:
+            run = self.config.run
+            progress = checkpoint.Progress(self.step, self._settings(), self._scaler())
+            checkpoint.save(run.output, progress, self.trained, self.average, self.optimizer, run.keep)
+        self.accelerator.wait_for_everyone()
+
+    def resume(self) -> None:
+        """Go on from the last whole checkpoint, if there is one.
+
+        Raises:
+            UniPortraitError: it was made with other settings.
+        """
+        found = checkpoint.latest(self.config.run.output)
+        if found is None:
+            return
+        progress = checkpoint.load(found, self.trained, self.average, self.optimizer)
+        checkpoint.check_settings(found, progress.settings, self._settings())
+        if self.ema:
+            self.ema.optimization_step = progress.step
+        if self.accelerator.scaler is not None and progress.scaler:
+            self.accelerator.scaler.load_state_dict(progress.scaler)
+        self.step = progress.step
+
+    def weights(self) -> dict[str, Tensor]:
+        """What is exported: the moving average where there is one."""
+        return self.average or {name: value.detach() for name, value in self.trained.items()}
+
+    def _averaged(self, passes: Sequence[Pass]) -> dict[str, float]:
+        columns = {"loss/diffusion": [found.diffusion for found in passes]}
+        if passes[0].routing is not None:
+            columns["loss/routing"] = [found.routing.loss for found in passes]
+            columns["routed_right"] = [found.routing.right for found in passes]
+        stacked = torch.stack([torch.cat(column).detach().float() for column in columns.values()])
+        everybody = self.accelerator.gather(stacked.mT)
+        return dict(zip(columns, everybody.nanmean(dim=0).tolist(), strict=True))
+
+    def _stop_unless_finite(self, value: Tensor, batches: Sequence[Batch], what: str) -> None:
+        bad = self.accelerator.reduce((~value.isfinite()).float().reshape(1), "sum")
+        if not bad.item():
+            return
+        keys = ", ".join(key for batch in batches for key in batch.keys)
+        where = "" if not value.isfinite() else " of another process"
+        raise UniPortraitError(
+            f"The {what}{where} is no number at step {self.step + 1}; the pictures were {keys}. The last checkpoint "
+            "holds good weights: look at these pictures, lower optimizer.learning_rate, or set run.precision to bf16 "
+            "or no, and start again."
+        )
+
+    def _settings(self) -> dict:
+        """All that has to be the same for a training to go on as if it had not been interrupted."""
+        apart = {"run": {"output", "steps", "keep", "checkpoint_every"}, "preview": True, "base": True}
+        return {"stage": self.stage, "processes": self.accelerator.num_processes} | self.config.model_dump(
+            mode="json", exclude=apart | {"data": {"shards", "workers"}}
+        )
+
+    def _scaler(self) -> dict:
+        scaler = self.accelerator.scaler
+        return {} if scaler is None else scaler.state_dict()

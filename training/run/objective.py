@@ -1,0 +1,91 @@
+"""The loss of a step (paper section 3.2 and equation 4)."""
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+from uniportrait_core.routing.regions import grid_size
+from uniportrait_core.routing.soft_router import face_masks, mask_of_layer, routed_right, routing_loss
+
+from ..config import Loss
+from ..model.network import add_noise_to
+from .dice import Throws
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Noise levels of the base model, and what it was trained to predict.
+
+    Attributes:
+        kept: ᾱ, the share of the picture's variance at each level, (levels,).
+        velocity: whether v is predicted, and not the noise.
+    """
+
+    kept: Tensor
+    velocity: bool
+
+    @classmethod
+    def of(cls, scheduler: DDPMScheduler) -> "Schedule":
+        return cls(scheduler.alphas_cumprod.float(), scheduler.config.prediction_type == "v_prediction")
+
+
+def noised(schedule: Schedule, clean: Tensor, throws: Throws, loss: Loss) -> tuple[Tensor, Tensor]:
+    """Latents with noise, and what is to be predicted of them, both of the latents' shape.
+
+    Args:
+        clean: latents as the UNet sees them.
+        throws: of the same pictures, on any device.
+        loss: whether noise has an offset.
+    """
+    noise = (throws.noise + loss.offset_noise * throws.offset).to(clean)
+    share = schedule.kept.to(clean.device)[throws.timesteps.to(clean.device)]
+    target = add_noise_to(noise, -clean, share) if schedule.velocity else noise
+    return add_noise_to(clean, noise, share), target
+
+
+def diffusion_loss(predicted: Tensor, target: Tensor, schedule: Schedule, timesteps: Tensor, min_snr: float) -> Tensor:
+    """Squared error of each picture, (pictures,), weighted by Min-SNR where `min_snr` is above 0."""
+    error = (predicted.float() - target.float()).square().flatten(1).mean(dim=1)
+    if not min_snr:
+        return error
+    share = schedule.kept.to(error.device)[timesteps.to(error.device)]
+    ratio = share / (1 - share)
+    return error * ratio.clamp(max=min_snr) / (ratio + 1 if schedule.velocity else ratio)
+
+
+@dataclass(frozen=True)
+class RoutingScore:
+    """Of each picture, averaged over layers, (pictures,).
+
+    Attributes:
+        loss: equation 4; 0 where the faces are dropped or nobody has a face.
+        right: share of face spots that go to their owner, 0..1; NaN likewise.
+    """
+
+    loss: Tensor
+    right: Tensor
+
+
+def score_routing(
+    logits: list[Tensor], boxes: Tensor, in_picture: Tensor, present: Tensor, no_faces: Tensor, latent: tuple[int, int]
+) -> RoutingScore:
+    """How the routers of all layers did.
+
+    Args:
+        logits: of each layer, (pictures, people, spots).
+        boxes: of faces, as shares of the picture, (pictures, people, 4).
+        in_picture: whose box counts, (pictures, people), bool.
+        present: the candidates, (pictures, people), bool.
+        no_faces: pictures whose people are dropped: all look alike, and there is nothing to route, (pictures,), bool.
+        latent: height and width of the latent.
+    """
+    masks = face_masks(boxes, in_picture & ~no_faces[:, None], latent)
+    sizes = [grid_size(layer.shape[-1], *latent) for layer in logits]
+    at_size = {size: mask_of_layer(masks, size) for size in set(sizes)}
+    pairs = [(layer, at_size[size]) for layer, size in zip(logits, sizes, strict=True)]
+    losses = torch.stack([routing_loss(layer, mask, present) for layer, mask in pairs])
+    with torch.no_grad():
+        right = torch.stack([routed_right(layer, mask) for layer, mask in pairs])
+    return RoutingScore(losses.mean(dim=0), right.nanmean(dim=0))
