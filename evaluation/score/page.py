@@ -13,7 +13,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
-from uniportrait_core.faces.detection import Face, order_faces
+from uniportrait_core.faces.detection import order_faces
 from uniportrait_core.results.drawing import draw_likeness
 
 from ..models.registry import Models
@@ -23,7 +23,7 @@ from .summary import BLENDING, CLIP_T, FACE_SIM, METRICS, Metric, Summary
 from .tables import ARROWS, Row, cell, columns_of, parts_of, rows_of
 
 SHOWN = 4  # pictures of each sort
-SIDE, FACE_SIDE = 384, 96  # pixels
+SIDE, FACE_SIDE = 768, 160  # pixels
 IMAGES = "images"
 
 
@@ -61,7 +61,8 @@ def write_page(folder: Path, summaries: Sequence[Summary], models: Models, notes
     """
     (folder / IMAGES).mkdir(parents=True, exist_ok=True)
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    methods = [_method(summary, number, folder, models) for number, summary in enumerate(summaries)]
+    gallery = Gallery(folder, models, {})
+    methods = [_method(summary, number, gallery) for number, summary in enumerate(summaries)]
     page = environment.get_template("page.html").render(
         table_rows=_table(rows_of(summaries), "method"), methods=methods, notes=notes
     )
@@ -70,23 +71,19 @@ def write_page(folder: Path, summaries: Sequence[Summary], models: Models, notes
     return file
 
 
-def _method(summary: Summary, number: int, folder: Path, models: Models) -> dict:
-    galleries = []
+def _method(summary: Summary, number: int, gallery: Gallery) -> dict:
+    shown = []
     for metric in (FACE_SIM, CLIP_T, BLENDING):
         if metric.key in summary.numbers:
-            shown = {
-                sort: [
-                    _show(score, f"{number}-{metric.key}-{sort}-{place}", folder, models, metric)
-                    for place, score in enumerate(chosen)
-                ]
-                for sort, chosen in choose(summary.scores, metric).items()
-            }
-            galleries.append((metric.name, shown))
+            for sort, chosen in choose(summary.scores, metric).items():
+                stem = f"{number}-{metric.key}-{sort}"
+                pictures = [gallery.show(score, f"{stem}-{place}", metric) for place, score in enumerate(chosen)]
+                shown.append((f"{metric.name}: {sort}", pictures))
     return {
         "summary": summary,
         "kinds": _table(parts_of(summary.kinds), "kind of prompt"),
         "people": _table(parts_of(summary.people), "person"),
-        "galleries": galleries,
+        "shown": shown,
     }
 
 
@@ -98,44 +95,57 @@ def _table(rows: Sequence[Row], first: str) -> dict:
     }
 
 
-def _show(score: Score, stem: str, folder: Path, models: Models, metric: Metric) -> Shown:
-    picture = read_picture(score.picture.file)
-    drawn, faces = picture, []
-    if score.likeness is not None:
-        drawn = draw_likeness(picture, score.faces, score.likeness)
-        for person, (name, face) in enumerate(zip(score.picture.people, score.likeness.faces, strict=True)):
-            reference = _largest_face(score.picture.references[person][0], models)
-            faces.append((_save(reference, FACE_SIDE, folder, f"{stem}-{person}-reference"), name))
-            if face is None:
-                faces.append(("", "not found"))
-            else:
-                crop = models.recogniser.run.crop(picture, score.faces[face])
-                caption = f"{score.likeness.scores[person]:.2f}"
-                faces.append((_save(crop, FACE_SIDE, folder, f"{stem}-{person}-face"), caption))
-    said = [f"{m.name} {getattr(score, m.key) * m.scale:.{m.decimals}f}" for m in _measured(score, metric)]
-    return Shown(
-        picture=_save(drawn, SIDE, folder, stem),
-        faces=tuple(faces),
-        caption=f"{score.picture.file.name}: {', '.join(said)}",
-        prompt=score.picture.prompt,
-    )
+@dataclass(frozen=True)
+class Gallery:
+    """Puts pictures into the report.
+
+    Attributes:
+        folder: of the report.
+        models: whose recogniser cuts the faces out.
+        references: the faces of photos that were shown already.
+    """
+
+    folder: Path
+    models: Models
+    references: dict[Path, np.ndarray]
+
+    def show(self, score: Score, stem: str, metric: Metric) -> Shown:
+        """A picture with its faces and scores, that of the metric first."""
+        picture = read_picture(score.picture.file)
+        drawn, faces = picture, []
+        if score.likeness is not None:
+            drawn = draw_likeness(picture, score.faces, score.likeness)
+            for person, name in enumerate(score.picture.people):
+                reference = self._reference(score.picture.references[person][0])
+                faces.append((self._save(reference, FACE_SIDE, f"{stem}-{person}-reference"), name))
+                faces.append(self._face(score, person, picture, f"{stem}-{person}-face"))
+        said = [f"{m.name} {getattr(score, m.key) * m.scale:.{m.decimals}f}" for m in _measured(score, metric)]
+        caption = f"{score.picture.file.name}: {', '.join(said)}"
+        return Shown(self._save(drawn, SIDE, stem), tuple(faces), caption, score.picture.prompt)
+
+    def _face(self, score: Score, person: int, picture: np.ndarray, stem: str) -> tuple[str, str]:
+        number = score.likeness.faces[person]
+        if number is None:
+            return "", "not found"
+        crop = self.models.recogniser.run.crop(picture, score.faces[number])
+        return self._save(crop, FACE_SIDE, stem), f"{score.likeness.scores[person]:.2f}"
+
+    def _reference(self, file: Path) -> np.ndarray:
+        if file not in self.references:
+            photo = read_picture(file)
+            largest = order_faces(self.models.detector.run(photo), "largest")[0]
+            self.references[file] = self.models.recogniser.run.crop(photo, largest)
+        return self.references[file]
+
+    def _save(self, picture: np.ndarray, side: int, stem: str) -> str:
+        image = Image.fromarray(picture)
+        image.thumbnail((side, side))
+        name = f"{IMAGES}/{stem}.jpg"
+        image.save(self.folder / name, quality=88)
+        return name
 
 
 def _measured(score: Score, first: Metric) -> list[Metric]:
     """The metrics of a picture, the one by which it was chosen first."""
     there = [metric for metric in METRICS if getattr(score, metric.key, None) is not None]
     return sorted(there, key=lambda metric: metric is not first)
-
-
-def _largest_face(file: Path, models: Models) -> np.ndarray:
-    photo = read_picture(file)
-    faces: list[Face] = models.detector.run(photo)
-    return models.recogniser.run.crop(photo, order_faces(faces, "largest")[0])
-
-
-def _save(picture: np.ndarray, side: int, folder: Path, stem: str) -> str:
-    image = Image.fromarray(picture)
-    image.thumbnail((side, side))
-    name = f"{IMAGES}/{stem}.jpg"
-    image.save(folder / name, quality=88)
-    return name

@@ -19,7 +19,7 @@ from ..pictures.folder import Picture, picture_files, read_folder
 from ..protocol.protocol import read_protocol
 from .cache import FeatureCache, default_cache
 from .page import write_page
-from .scores import Scorer
+from .scores import ALL, Scorer
 from .summary import METRICS, Summary, fid_with_interval, summarise
 from .tables import comma_separated, latex, markdown, parts_of, rows_of
 
@@ -97,7 +97,7 @@ def notes_on(scorer: Scorer, fid_reference: Path | None, resamples: int) -> list
     """How it was measured, in sentences for the report."""
     models = {part: getattr(scorer.models, part) for part in LOADERS}
     used = ", ".join(f"{part} {model.spec} ({model.identity[-8:]})" for part, model in models.items() if model)
-    which = "all faces of a picture" if scorer.faces == "all" else "as many of the largest faces as people"
+    which = "all faces of a picture" if scorer.faces == ALL else "as many of the largest faces as people"
     return [
         f"Models: {used}.",
         f"Face Sim: {which}, each person's most similar face; the lowest counts, below 0 and no face count 0.",
