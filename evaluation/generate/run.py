@@ -122,9 +122,17 @@ class Hand:
                 self.dealer.give_back(task)
                 if not self._returns(str(error)):
                     return
+            except RejectedError as error:
+                self.dealer.give_back(task)
+                if self.failing_since is not None:
+                    self._give_up(str(error))
+                    return
+                # Once this may be a photo that is not there any more, as after a start with another input folder.
+                self.failing_since = time.monotonic()
+                self.comfy.forget()
             except BaseException as error:
                 self.dealer.give_back(task)
-                self._give_up(str(error) if isinstance(error, RejectedError) else repr(error))
+                self._give_up(repr(error))
                 return
             else:
                 self.failing_since = None

@@ -23,7 +23,8 @@ class FakeComfy(ThreadingHTTPServer):
     """
     Attributes:
         mood: how it answers /prompt: "well", "500", "nothing", "nonsense", "reject", "fail" (the run ends in an error),
-            "forget" (the prompt is lost) or "cut" (the picture is cut off).
+            "forget" (the prompt is lost), "cut" (the picture is cut off) or "emptied" (as "nothing", and all photos are
+            lost). Prompts with photos that were not uploaded are always rejected.
         well_after: prompts after which it is well again; None for never.
         die_after: prompts after which it answers no more.
     """
@@ -117,11 +118,13 @@ class Handler(BaseHTTPRequestHandler):
             mood = "well" if after is not None and len(self.server.prompts) > after else self.server.mood
             if mood == "500":
                 self.answer(b"broken", 500)
-            elif mood == "nothing":
+            elif mood in ("nothing", "emptied"):
                 self.close_connection = True
+                if mood == "emptied":
+                    self.server.uploads.clear()
             elif mood == "nonsense":
                 self.answer(b"<html>hello</html>")
-            elif mood == "reject":
+            elif mood == "reject" or nodes["1"]["inputs"]["image"] not in self.server.uploads:
                 errors = [{"message": "Value not in list", "details": "ckpt_name: 'x' not in []"}]
                 problem = {"3": {"class_type": "Draw", "errors": errors}}
                 self.answer({"error": {"message": "Prompt outputs failed validation"}, "node_errors": problem}, 400)

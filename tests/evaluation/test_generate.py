@@ -128,7 +128,7 @@ def test_more_pictures_are_added(protocol):
         assert len(server.prompts) == 18
 
 
-@pytest.mark.parametrize("mood", ["500", "nothing", "nonsense", "forget", "cut"])
+@pytest.mark.parametrize("mood", ["500", "nothing", "nonsense", "forget", "cut", "emptied"])
 def test_a_server_that_is_well_again(protocol, mood):
     with fake_comfy(mood, well_after=3) as server:
         check_all(protocol, run(protocol, server, patience=5))

@@ -79,6 +79,8 @@ def test_the_list_is_the_same_every_time_and_grows_at_its_end(celeba, tmp_path):
     tasks = celeba("one_person").tasks()
     assert tasks == celeba("one_person").tasks()
     assert len({task.seed for task in tasks}) == 2400
+    turned = read_protocol(benchmark.write_protocol(tmp_path / "turned", {"bert": 1, "anna": 1}))[0]
+    assert [person.name for (person,) in turned.groups] == ["anna", "bert"]
     few, more = (
         read_protocol(benchmark.write_protocol(tmp_path / str(count), {"anna": 1, "bert": 1}, pictures=count))[0]
         for count in (2, 3)

@@ -20,6 +20,7 @@ from evaluation.metrics.frechet import distance, fit
 from evaluation.models.registry import load_models
 from evaluation.pictures.folder import read_folder
 from evaluation.pictures.manifest import MANIFEST
+from evaluation.pictures.reading import read_picture
 from evaluation.protocol.protocol import read_protocol
 from evaluation.score.cache import FeatureCache
 from evaluation.score.run import score_folder
@@ -111,7 +112,7 @@ def test_all_faces_or_the_largest(tmp_path, state):
 
 
 def test_a_picture_is_the_same_in_every_file(scorer, tmp_path):
-    """PNG, JPEG, turned by EXIF, in grey levels with a palette, twice as large."""
+    """PNG, JPEG, JPEG turned by EXIF, WebP with an alpha channel, BMP twice as large."""
     pictures = pictures_of(tmp_path, {(0, 0, 0): ["carl", "anna"]}, people={"anna": 1, "bert": 1})
     file = pictures[0].file
     picture = Image.open(file)
@@ -125,9 +126,12 @@ def test_a_picture_is_the_same_in_every_file(scorer, tmp_path):
         "bmp": lambda path: picture.resize((picture.width * 2, picture.height * 2)).save(path),
     }
     for ending, save in variants.items():
+        scale = 2 if ending == "bmp" else 1
         folder = tmp_path / ending
         folder.mkdir()
         save(folder / f"{file.stem}.{ending}")
+        pixels = read_picture(folder / f"{file.stem}.{ending}")[::scale, ::scale]
+        assert np.abs(pixels.astype(int) - np.asarray(picture)).mean() < 3, ending
         (score,) = scorer.scores(read_folder(folder, read_protocol(tmp_path / "protocol.toml")[0]))
         assert (score.face_sim, score.blending) == pytest.approx((1, 0.6), abs=0.03), ending
 

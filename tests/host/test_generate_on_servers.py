@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -66,8 +67,9 @@ def servers() -> Iterator[tuple[ComfyClient, ComfyClient, ExitStack]]:
     if not models:
         pytest.skip("UNIPORTRAIT_STANDINS is not set: there are no weights to run with")
     host = Path(os.environ["COMFYUI_PATH"])
-    with comfy_server(host, Path(models)) as first, ExitStack() as mortal:
-        yield first, mortal.enter_context(comfy_server(host, Path(models))), mortal
+    with ExitStack() as stack, ExitStack() as mortal, ThreadPoolExecutor() as pool:
+        first, second = pool.map(lambda end: end.enter_context(comfy_server(host, Path(models))), (stack, mortal))
+        yield first, second, mortal
 
 
 @pytest.fixture(scope="module")
