@@ -22,14 +22,7 @@ else:
     collect_ignore_glob = ["test_*.py"]
 
 # They take longest; begun last, they would keep one process busy while the others have nothing left to do.
-LONG = (
-    "test_workflows.py",
-    "test_endurance.py",
-    "test_faces.py",
-    "test_style.py",
-    "test_clean_environment.py",
-    "test_generate_on_servers.py",
-)
+LONG = ("test_workflows.py", "test_endurance.py", "test_faces.py", "test_style.py", "test_clean_environment.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
