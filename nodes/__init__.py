@@ -7,6 +7,7 @@ from .apply_id_router import IDRouterApply
 from .combine_mix_adjust import MultiIDConditioning, UniPortraitAdjustFaceID, UniPortraitMixFaceID
 from .detect_faces import UniPortraitDetectFaces
 from .encode_face_id import FaceIDEncode
+from .encode_pictures import UniPortraitEncodePictures
 from .face_similarity import UniPortraitFaceSimilarity
 from .loaders import LoadUniPortrait, UniPortraitFaceDetector, UniPortraitLoadIPAdapter
 from .prompt_list import UniPortraitPromptList
@@ -36,6 +37,7 @@ class UniPortraitExtension(ComfyExtension):
             UniPortraitApplyStyle,
             UniPortraitDropReference,
             UniPortraitPromptList,
+            UniPortraitEncodePictures,
         ]
 
 

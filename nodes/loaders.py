@@ -11,8 +11,6 @@ from ..uniportrait_core.faces.insightface_detector import AUTO, CPU, available_p
 from ..uniportrait_core.files.checkpoint import load_ip_adapter
 from . import sockets
 
-NO_ROUTER = "none"
-
 
 class LoadUniPortrait(io.ComfyNode):
     """Read face-ID weights, router and face backbone from the model folder `uniportrait`."""
@@ -36,8 +34,8 @@ class LoadUniPortrait(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "router",
-                    options=[NO_ROUTER, *files],
-                    default=_first(files, "router") or NO_ROUTER,
+                    options=[sockets.NO_ROUTER, *files],
+                    default=_first(files, "router") or sockets.NO_ROUTER,
                     tooltip="Router weights (uniportrait-router_sd15, or those trained with faceid): decide which "
                     "person each spot of the picture belongs to, with the LoRA for several people. Needed for two "
                     "people or more; none saves memory.",
@@ -61,7 +59,7 @@ class LoadUniPortrait(io.ComfyNode):
 
     @classmethod
     def execute(cls, faceid: str, router: str, face_backbone: str) -> io.NodeOutput:
-        router_path = None if router == NO_ROUTER else model_file(WEIGHTS, router, "router")
+        router_path = None if router == sockets.NO_ROUTER else model_file(WEIGHTS, router, "router")
         faceid_path = model_file(WEIGHTS, faceid, "faceid")
         backbone_path = model_file(WEIGHTS, face_backbone, "face_backbone")
         return io.NodeOutput(load_weights(faceid_path, router_path, backbone_path))
@@ -77,18 +75,19 @@ class UniPortraitLoadIPAdapter(io.ComfyNode):
             node_id="UniPortraitLoadIPAdapter",
             display_name="Load IP-Adapter",
             category=sockets.CATEGORY,
-            description="Loads the plain IP-Adapter for Stable Diffusion 1.5 from models/ipadapter, for Style "
-            "Reference.",
+            description="Loads a plain IP-Adapter from models/ipadapter, for Style Reference and Encode Pictures.",
             inputs=[
                 io.Combo.Input(
                     "ip_adapter",
                     options=files,
                     default=next((name for name in files if "ip-adapter_sd15." in name), None),
-                    tooltip="ip-adapter_sd15 (4 tokens), .safetensors or .bin; the Plus, FaceID, full-face and SDXL "
-                    "files do not fit.",
+                    tooltip="ip-adapter_sd15 (4 tokens), .safetensors or .bin; for Encode Pictures also "
+                    "ip-adapter_sdxl and its like. The Plus, FaceID and full-face files do not fit.",
                 )
             ],
-            outputs=[sockets.IPAdapter.Output(display_name="ip_adapter", tooltip="For Style Reference.")],
+            outputs=[
+                sockets.IPAdapter.Output(display_name="ip_adapter", tooltip="For Style Reference or Encode Pictures.")
+            ],
             **sockets.aliases("uniportrait", "ip adapter", "ipadapter loader"),
         )
 

@@ -7,11 +7,12 @@ from comfy_api.latest import io
 from ..uniportrait_core.faces.detection import MIN_CONFIDENCE
 
 CATEGORY = "UniPortrait"
+NO_ROUTER = "none"  # a choice of router
 
 
 @io.comfytype(io_type="UNIPORTRAIT")
 class UniPortrait(io.ComfyTypeIO):
-    """Loaded weights: `host.models.weights.Weights`."""
+    """Loaded weights, of UniPortrait or of a plain IP-Adapter: `host.models.weights.Weights`."""
 
 
 @io.comfytype(io_type="UNIPORTRAIT_FACE_ID")

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..host.style.ddim import invert_picture, noise_picture
-from ..host.style.ip_attention import APPLY, add_ip_attention, check_ip_adapter, picture_tokens
+from ..host.style.ip_attention import APPLY, add_ip_attention, check_ip_adapter, style_tokens
 from ..host.style.override import SharedAttention, add_sharing
 from ..host.style.picture import Style, encode_picture, fit_picture
 from ..host.style.reference_latent import fit_latent, with_reference, without_reference
@@ -127,7 +127,7 @@ class UniPortraitStyleReference(io.ComfyNode):
             check_ip_adapter(model, ip_adapter.layers, PREPARE)
         latent = fit_latent(latent, model)
         picture = fit_picture(image, latent["samples"])
-        tokens = picture_tokens(ip_adapter, clip_vision, picture) if ip_adapter else None
+        tokens = style_tokens(ip_adapter, clip_vision, picture) if ip_adapter else None
         found = encode_picture(vae, picture, latent["samples"])
         if method == FIXED_NOISE:
             trajectory = noise_picture(model, found, fixed_noise)

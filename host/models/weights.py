@@ -12,7 +12,8 @@ from ...uniportrait_core.embedding.backbone import FaceBackbone
 from ...uniportrait_core.embedding.feature_choice import FeatureChoice
 from ...uniportrait_core.errors import UniPortraitError
 from ...uniportrait_core.files.checkpoint import FaceIDWeights, RouterWeights, load_backbone, load_faceid, load_router
-from ...uniportrait_core.files.metadata import FACE, PICTURE, TOKENS
+from ...uniportrait_core.files.metadata import FACE, PICTURE, TOKENS, base_name
+from ...uniportrait_core.style.ip_adapter import IPAdapter
 from .unconditional import UnconditionalTokens
 
 
@@ -41,7 +42,7 @@ class FaceEncoder:
 
 @dataclass(frozen=True)
 class Weights:
-    """What Apply ID Router draws people with.
+    """What Apply ID Router draws people with; pictures of a plain IP-Adapter are as people to it.
 
     Attributes:
         base: kind of model that they are for, in words.
@@ -80,6 +81,13 @@ def load_weights(faceid_path: Path, router_path: Path | None, backbone_path: Pat
     encoder = FaceEncoder(_managed(faceid.resampler), _managed(backbone), faceid.metadata.features)
     weights = Weights(faceid.base, faceid.resampler.token_shape, faceid.layers, faceid.lora, None, encoder)
     return with_router(weights, router_path, faceid_path.name) if router_path else weights
+
+
+def picture_weights(adapter: IPAdapter, router_path: Path | None) -> Weights:
+    """Those of a plain IP-Adapter, and a router's. Raises UniPortraitError where the router is not for them."""
+    shape = adapter.token_shape
+    weights = Weights(base_name(shape[1]), shape, adapter.layers, (), None, None)
+    return with_router(weights, router_path, "the IP-Adapter") if router_path else weights
 
 
 def with_router(weights: Weights, path: Path, partner: str) -> Weights:

@@ -1,1 +1,1 @@
-"""Photos in the host become people."""
+"""Photos, and pictures of other things, become people in the host."""

@@ -21,10 +21,9 @@ from ...uniportrait_core.errors import UniPortraitError
 from ...uniportrait_core.faces.detection import Face
 from ..models.clip_vision import clip_features
 from ..models.weights import FaceEncoder
-from .photos import crop_faces
+from .photos import crop_faces, thumbnail
 
 CHUNK = 8  # photos
-THUMBNAIL = 112  # pixels
 
 
 def encode_people(
@@ -98,7 +97,7 @@ def _encode_person(
         cond=encoder.resampler.model(features, structure_scale)[0].cpu(),
         uncond=uncond,
         embedding=mean_embedding(torch.cat(embeddings)),
-        thumbnail=_thumbnail(crops[0]),
+        thumbnail=thumbnail(crops[0]),
     )
 
 
@@ -115,9 +114,3 @@ def _project(
     """What the backbone has seen in crops (None for nobody), and what CLIP sees, at the resampler's width."""
     seen = clip_features(clip, crops).to(embeddings.device) if encoder.features.sees_with_clip else None
     return encoder.resampler.model.project(*resampler_inputs(encoder.features, embeddings, stages, seen))
-
-
-def _thumbnail(crop: Tensor) -> Tensor:
-    """A crop, values 0..1, at half its size as uint8."""
-    small = F.interpolate(crop.movedim(-1, 0)[None], size=(THUMBNAIL, THUMBNAIL), mode="area")
-    return (small[0].movedim(0, -1) * 255).round().to(torch.uint8)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import comfy.utils
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...uniportrait_core.embedding.face_features import CROP_SIZE
@@ -14,6 +15,7 @@ from ...uniportrait_core.faces.alignment import align
 from ...uniportrait_core.faces.detection import Detector, Face, find_faces, order_faces
 
 MIN_SIDE = 32
+THUMBNAIL = 112  # pixels
 
 logger = logging.getLogger("uniportrait")
 
@@ -44,6 +46,12 @@ def to_image(pictures: Sequence[np.ndarray]) -> Tensor:
 def crop_faces(photo: np.ndarray, faces: Sequence[Face]) -> Tensor:
     """The faces of a photo, (height, width, 3), uint8, aligned, as an IMAGE, (faces, 224, 224, 3)."""
     return to_image([align(photo, face.landmarks, CROP_SIZE) for face in faces])
+
+
+def thumbnail(crop: Tensor) -> Tensor:
+    """A crop, (224, 224, 3), values 0..1, at half its size, uint8."""
+    small = F.interpolate(crop.movedim(-1, 0)[None], size=(THUMBNAIL, THUMBNAIL), mode="area")
+    return (small[0].movedim(0, -1) * 255).round().to(torch.uint8)
 
 
 def find_crops(detector: Detector, image: Tensor, order: str, index: int, skip: bool, min_confidence: float) -> Tensor:

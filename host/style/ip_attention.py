@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from comfy.clip_vision import ClipVisionModel
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
@@ -15,6 +14,7 @@ from ...uniportrait_core.errors import UniPortraitError
 from ...uniportrait_core.files.metadata import base_name
 from ...uniportrait_core.style.ip_adapter import IPAdapter
 from ..models.clip_vision import VIT_H
+from ..people.picture_tokens import picture_tokens
 from ..unet.layers import check_unet, cross_attentions
 from ..unet.tap import IDTap, add_tap
 
@@ -35,22 +35,15 @@ class StyleTokens:
     tokens: Identity
 
 
-def picture_tokens(adapter: IPAdapter, clip: ClipVisionModel | None, picture: Tensor) -> StyleTokens:
+def style_tokens(adapter: IPAdapter, clip: ClipVisionModel | None, picture: Tensor) -> StyleTokens:
     """A picture, (1, height, width, 3), through a plain IP-Adapter. Raises UniPortraitError without the right CLIP."""
     if clip is None:
         raise UniPortraitError(
             f"Style Reference has an ip_adapter and no clip_vision, which the IP-Adapter sees with. Connect {VIT_H} "
             "from Load CLIP Vision."
         )
-    embedding = clip.encode_image(picture)["image_embeds"].float().cpu()
-    if embedding.shape[-1:] != (adapter.embedding_dim,):
-        raise UniPortraitError(
-            f"The CLIP vision model at Style Reference gives image embeddings of {embedding.shape[-1]} numbers, the "
-            f"IP-Adapter needs {adapter.embedding_dim}. In Load CLIP Vision load the one that its file was made with: "
-            f"for ip-adapter_sd15 {VIT_H} (CLIP ViT-H/14)."
-        )
-    cond, uncond = adapter.tokens(torch.cat((embedding, torch.zeros_like(embedding))))
-    return StyleTokens(adapter.layers, Identity(cond, uncond))
+    (tokens,) = picture_tokens(adapter, clip, picture, "Style Reference")
+    return StyleTokens(adapter.layers, tokens)
 
 
 def check_ip_adapter(model: ModelPatcher, layers: Sequence[IDLayer], node: str) -> None:

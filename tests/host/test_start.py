@@ -30,6 +30,7 @@ NODES = {
     "UniPortraitApplyStyle",
     "UniPortraitDropReference",
     "UniPortraitPromptList",
+    "UniPortraitEncodePictures",
 }
 INPUTS = Path(__file__).with_name("node_inputs.json")
 FILES = {"faceid", "router", "face_backbone", "ip_adapter", "face_id_file", "model", "provider", "backend"}

@@ -24,6 +24,7 @@ def faces(people: int, cached: bool) -> Faces:
 def sample(key: str, people: int, cached: bool, other: bool = False, absent: bool = False) -> Sample:
     return Sample(
         key=key,
+        seed=0,
         caption=f"caption of {key}",
         boxes=torch.rand(people, 4),
         faces=faces(people, cached),

@@ -92,7 +92,7 @@ def open_data(config: Config, stage: str) -> Portraits:
         0.0 if several else data.second_photo,
         data.extra_person if several else 0.0,
     )
-    return Portraits([prepared(folder, data.detector or None, data.workers or 1) for folder in data.shards], view)
+    return Portraits([prepared(str(folder), data.detector or None, data.workers or 1) for folder in data.shards], view)
 
 
 def steps_of(trainer: Trainer, portraits: Portraits) -> Iterator[list[Batch]]:

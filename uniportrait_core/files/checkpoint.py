@@ -31,6 +31,7 @@ PUBLISHED_FILES = {
     IP_ADAPTER: "ip-adapter_sd15.safetensors",
 }
 
+FOR_PICTURES = "Load UniPortrait, or on Encode Pictures a router that was trained for pictures"
 TORCH_MAGIC = (b"PK\x03\x04", b"\x80")  # zip archive, and the pickle of older versions
 
 # A file is the first kind of which every marker occurs in some key.
@@ -176,7 +177,7 @@ def _read_kind(path: Path, kind: str) -> Tensors:
     tensors = read_tensors(path, kind)
     found = describe(tensors)
     if found != kind:
-        node = "Load IP-Adapter" if kind == IP_ADAPTER else "Load UniPortrait"
+        node = {IP_ADAPTER: "Load IP-Adapter", ROUTER: FOR_PICTURES}.get(kind, "Load UniPortrait")
         raise _unfit(path, f"is {found}", kind, f"Choose {PUBLISHED_FILES[kind]}, or a file of its kind, on {node}.")
     return tensors
 

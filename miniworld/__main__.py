@@ -1,0 +1,116 @@
+"""Draws the mini world, and trains its networks.
+
+python -m miniworld look                         contact sheets of drawn people
+python -m miniworld train                        all networks, from nothing; hours on a CPU, minutes on a GPU
+python -m miniworld train --preset tiny          a trial of it all, which means nothing, in a minute
+python -m miniworld sample                       pictures of the base model
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    options = _parse(sys.argv[1:])
+    return options.run(options)
+
+
+def _look(options: argparse.Namespace) -> int:
+    from .contact_sheet import save_sheets
+
+    save_sheets(options.out, options.size)
+    return 0
+
+
+def _sample(options: argparse.Namespace) -> int:
+    import torch
+
+    from .contact_sheet import save_sheet
+    from .data.shards import scene_of
+    from .files import Files
+    from .sampling import sample
+    from .world.captions import caption
+
+    prompts = options.prompts or [caption(scene_of(number, "check")) for number in range(options.count)]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pictures = sample(Files(options.out).base, prompts, options.seed, device)
+    save_sheet(options.out / "samples.png", list(pictures), 8)
+    (options.out / "samples.txt").write_text("\n".join(prompts) + "\n", "utf-8")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    import torch
+
+    from .config import PRESETS
+    from .files import Files
+    from .recipes.job import Job
+    from .recipes.lanes import RECIPES, preset_of, train_all
+    from .reports import set_up_logging
+
+    set_up_logging()
+    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    seconds = {name: float(value) for name, _, value in (pair.partition("=") for pair in options.seconds)}
+    preset = preset_of(options.preset, seconds, options.scale)
+    if options.scenes or options.people:
+        from dataclasses import replace
+
+        preset = replace(preset, scenes=options.scenes or preset.scenes, people=options.people or preset.people)
+    names = options.only or list(RECIPES)
+    command = shlex.join(["python", "-m", "miniworld", *sys.argv[1:]])
+    job = Job(
+        name="",
+        preset=preset,
+        budget=PRESETS[options.preset].budgets["unet"],
+        seed=options.seed,
+        device=device,
+        data=options.data or options.out / "data",
+        files=Files(options.out),
+        command=command,
+        compiled=options.compile,
+    )
+    lanes = device.type == "cuda" if options.lanes is None else options.lanes > 1
+    failed = train_all(job, names, options.workers or max(1, (os.cpu_count() or 2) - 2), lanes)
+    if failed:
+        print(f"not finished: {', '.join(failed)}; the same command goes on where it was", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m miniworld", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="look | train | sample")
+    command = commands.add_parser("look", help="draw contact sheets")
+    command.set_defaults(run=_look)
+    command.add_argument("--out", type=Path, default=Path("miniworld-out"), help="folder for the pictures")
+    command.add_argument("--size", type=int, default=256, help="height of a picture in pixels")
+    command = commands.add_parser("sample", help="pictures of the base model, as samples.png beside it")
+    command.set_defaults(run=_sample)
+    command.add_argument("prompts", nargs="*", help="what they show; by default captions of drawings not trained on")
+    command.add_argument("--out", type=Path, default=Path("miniworld-out"), help="folder of the weights")
+    command.add_argument("--count", type=int, default=32, help="how many, without prompts")
+    command.add_argument("--seed", type=int, default=1)
+    command = commands.add_parser("train", help="train all networks from nothing")
+    command.set_defaults(run=_train)
+    command.add_argument("--preset", choices=("tiny", "full"), default="full", help="sizes of pictures and networks")
+    command.add_argument("--only", nargs="+", metavar="NAME", help="train these networks only")
+    command.add_argument("--device", help="cuda or cpu; the fastest that is there by default")
+    command.add_argument("--out", type=Path, default=Path("miniworld-out"), help="folder for the weights")
+    command.add_argument(
+        "--data", type=Path, help="folder for the drawings; `data` in the folder for the weights by default"
+    )
+    command.add_argument("--seconds", nargs="*", default=[], metavar="NAME=S", help="time of single networks")
+    command.add_argument("--scale", type=float, default=1.0, help="share of the preset's time for all networks")
+    command.add_argument("--scenes", type=int, help="how many pictures to draw")
+    command.add_argument("--people", type=int, help="how many people each recogniser learns")
+    command.add_argument("--workers", type=int, help="processes that draw")
+    command.add_argument("--lanes", type=int, choices=(1, 2), help="trainings at a time; 2 on a GPU by default")
+    command.add_argument("--compile", action="store_true", help="torch.compile, which pays for long trainings only")
+    command.add_argument("--seed", type=int, default=1)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""How large the world's pictures and networks are, and how long each is trained."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a network is trained: until one of both is reached.
+
+    Attributes:
+        steps: of the optimizer.
+        seconds: on the machine at hand.
+        batch: pictures per step.
+        rate: highest learning rate.
+    """
+
+    steps: int
+    seconds: float
+    batch: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that differs between a trial on a CPU and the weights that ship.
+
+    Attributes:
+        size: of pictures, in pixels; a multiple of 8.
+        scenes: pictures for training.
+        people, photos: people, and face photos of each, for the backbone; as many other people for the recogniser
+            that measures.
+        checks: pictures, and people, on which quality is measured.
+        vae: channels of the autoencoder's four levels, multiples of 32 as the host's group norms want them.
+        unet: channels of the UNet's four levels, likewise.
+        heads: attention heads of the UNet.
+        text, text_layers, text_heads: of the text encoder; `text` is the UNet's context.
+        vision, vision_layers, vision_heads: of the vision encoder.
+        joint: length of embeddings that texts and pictures share.
+        backbone: channels of the face backbone's stem and of its four stages; units of each stage beside.
+        embedding: length of face embeddings.
+        budgets: by the network's name.
+    """
+
+    size: int
+    scenes: int
+    people: int
+    photos: int
+    checks: int
+    vae: tuple[int, ...]
+    unet: tuple[int, ...]
+    heads: int
+    text: int
+    text_layers: int
+    text_heads: int
+    vision: int
+    vision_layers: int
+    vision_heads: int
+    joint: int
+    backbone: tuple[int, ...]
+    units: tuple[int, ...]
+    embedding: int
+    budgets: dict[str, Budget] = field(hash=False)
+
+
+TINY = Preset(
+    size=64,
+    scenes=256,
+    people=24,
+    photos=4,
+    checks=16,
+    vae=(32, 32, 32, 32),
+    unet=(32, 32, 32, 32),
+    heads=2,
+    text=128,
+    text_layers=1,
+    text_heads=2,
+    vision=64,
+    vision_layers=2,
+    vision_heads=2,
+    joint=32,
+    backbone=(8, 8, 12, 16, 24),
+    units=(1, 1, 1, 1),
+    embedding=32,
+    budgets={
+        "backbone": Budget(6, 60, 8, 2e-3),
+        "measure": Budget(6, 60, 8, 2e-3),
+        "vae": Budget(6, 60, 4, 1e-3),
+        "clip": Budget(6, 60, 4, 1e-3),
+        "unet": Budget(6, 60, 8, 1e-3),
+        "detector": Budget(6, 60, 4, 2e-3),
+        "classifiers": Budget(6, 60, 8, 2e-3),
+    },
+)
+"""The smallest that works from end to end, in a minute on a CPU; what it draws means nothing."""
+
+FULL = Preset(
+    size=128,
+    scenes=80_000,
+    people=6_000,
+    photos=6,
+    checks=512,
+    vae=(32, 64, 64, 64),
+    unet=(64, 64, 64, 64),
+    heads=4,
+    text=128,
+    text_layers=3,
+    text_heads=2,
+    vision=128,
+    vision_layers=4,
+    vision_heads=4,
+    joint=64,
+    backbone=(24, 24, 40, 56, 64),
+    units=(1, 2, 2, 2),
+    embedding=128,
+    budgets={
+        "backbone": Budget(4_000, 40, 512, 3e-3),
+        "measure": Budget(4_000, 40, 512, 2e-3),
+        "vae": Budget(12_000, 110, 64, 1e-3),
+        "clip": Budget(3_000, 45, 512, 1.5e-3),
+        "unet": Budget(20_000, 180, 512, 1e-3),
+        "detector": Budget(4_000, 30, 256, 2e-3),
+        "classifiers": Budget(4_000, 40, 384, 2e-3),
+    },
+)
+"""What ships."""
+
+PRESETS = {"tiny": TINY, "full": FULL}

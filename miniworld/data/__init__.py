@@ -1,0 +1,1 @@
+"""Drawings for training: made by all processors, read onto the device."""

@@ -1,0 +1,102 @@
+"""What is done to pictures on the device that trains: cutting, aligning, roughening."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from uniportrait_core.faces.alignment import ARCFACE_TEMPLATE, TEMPLATE_SIZE
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """(batch, height, width, 3), uint8, as (batch, 3, height, width), −1..1."""
+    return pixels.movedim(-1, 1).float() / 127.5 - 1
+
+
+def sample_boxes(pictures: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """Cut boxes out, resized; what lies outside a picture is black.
+
+    Args:
+        pictures: (batch, 3, height, width).
+        boxes: left, top, right, bottom in shares of the picture, (batch, 4).
+
+    Returns:
+        (batch, 3, size, size).
+    """
+    corner, other = boxes[:, :2] * 2 - 1, boxes[:, 2:] * 2 - 1
+    theta = torch.zeros(len(boxes), 2, 3, device=boxes.device)
+    theta[:, 0, 0], theta[:, 1, 1] = ((other - corner) / 2).unbind(1)
+    theta[:, :, 2] = (corner + other) / 2
+    return _warp(pictures, theta, size)
+
+
+def sample_faces(pictures: Tensor, landmarks: Tensor, size: int) -> Tensor:
+    """Aligned faces, as `uniportrait_core.faces.alignment.align` cuts them, but with gradients.
+
+    Args:
+        pictures: (batch, 3, side, side).
+        landmarks: x and y in shares of the picture, (batch, 5, 2).
+
+    Returns:
+        (batch, 3, size, size).
+    """
+    # OpenCV counts from the middle of the first pixel, shares from its corner.
+    template = torch.tensor(ARCFACE_TEMPLATE + 0.5, dtype=torch.float32, device=landmarks.device)
+    template = template / TEMPLATE_SIZE * 2 - 1
+    target = torch.view_as_complex(template)
+    source = torch.view_as_complex((landmarks * 2 - 1).contiguous())
+    dz, dw = target - target.mean(), source - source.mean(dim=1, keepdim=True)
+    turn = (dz.conj() * dw).sum(dim=1) / (dz.conj() * dz).sum().real  # from the crop to the picture
+    shift = source.mean(dim=1) - turn * target.mean()
+    rows = (torch.stack((turn.real, -turn.imag, shift.real), 1), torch.stack((turn.imag, turn.real, shift.imag), 1))
+    return _warp(pictures, torch.stack(rows, 1), size)
+
+
+def _warp(pictures: Tensor, theta: Tensor, size: int) -> Tensor:
+    with torch.autocast(pictures.device.type, enabled=False):  # places are too fine for half precision
+        grid = F.affine_grid(theta, [len(theta), 3, size, size], align_corners=False)
+        # What lies outside is 0 to grid_sample; black is −1 here.
+        return F.grid_sample(pictures.float() + 1, grid, mode="bilinear", align_corners=False) - 1
+
+
+def roughen(pictures: Tensor, coarsest: float = 0.25) -> Tensor:
+    """Make pictures worse, as generated and small ones are: less resolution, noise, other light, a little moved.
+
+    Args:
+        pictures: (batch, 3, side, side), −1..1; the whole batch gets one resolution.
+        coarsest: the lowest resolution, as a share.
+    """
+    count, _, side, _ = pictures.shape
+    device = pictures.device
+    share = coarsest ** float(torch.rand(()))
+    if share < 0.9:
+        coarse = F.interpolate(pictures, size=(max(round(side * share), 8),) * 2, mode="bilinear", antialias=True)
+        pictures = F.interpolate(coarse, size=(side, side), mode="bilinear")
+    dice = torch.rand(count, 5, 1, 1, 1, device=device) * 2 - 1
+    pictures = pictures * (1 + 0.12 * dice[:, 0]) + 0.08 * dice[:, 1]
+    pictures = pictures + 0.06 * dice[:, 2].abs() * torch.randn_like(pictures)
+    theta = torch.eye(2, 3, device=device).repeat(count, 1, 1)
+    angle, scale = 0.06 * dice[:, 3].flatten(), 1 + 0.05 * dice[:, 4].flatten()
+    theta[:, 0, 0] = theta[:, 1, 1] = scale
+    theta[:, 0, 1], theta[:, 1, 0] = -angle, angle
+    theta[:, :, 2] = (torch.rand(count, 2, device=device) - 0.5) * 0.06
+    return _warp(pictures, theta, side).clamp(-1, 1)
+
+
+def face_weights(boxes: Tensor, side: int, extra: float, grow: float = 0.15) -> Tensor:
+    """More weight for faces in a loss: 1 elsewhere, `1 + extra` inside boxes, then brought to a mean of 1.
+
+    Args:
+        boxes: in shares of the picture, (batch, people, 4); zeros for nobody.
+        side: of the map.
+        grow: how much further a box reaches on every side, in shares of it.
+
+    Returns:
+        (batch, 1, side, side).
+    """
+    place = (torch.arange(side, device=boxes.device) + 0.5) / side
+    margin = grow * (boxes[..., 2:] - boxes[..., :2])
+    low, high = boxes[..., :2] - margin, boxes[..., 2:] + margin
+    inside = (place >= low[..., None]) & (place < high[..., None])  # (batch, people, 2, side)
+    faces = (inside[:, :, 1, :, None] & inside[:, :, 0, None, :]).any(dim=1)
+    weights = 1 + extra * faces[:, None].float()
+    return weights / weights.mean(dim=(1, 2, 3), keepdim=True)

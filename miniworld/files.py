@@ -1,0 +1,51 @@
+"""Where the world's files lie in the folder that training writes to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Files:
+    """
+    Attributes:
+        root: the output folder.
+    """
+
+    root: Path
+
+    @property
+    def base(self) -> Path:
+        """The base model in the layout of diffusers: unet, vae, text_encoder, tokenizer, scheduler."""
+        return self.root / "base"
+
+    @property
+    def clip_vision(self) -> Path:
+        return self.root / "clip_vision"
+
+    @property
+    def backbone(self) -> Path:
+        return self.root / "face_backbone.safetensors"
+
+    @property
+    def measure(self) -> Path:
+        return self.root / "measuring_recogniser.safetensors"
+
+    @property
+    def detector(self) -> Path:
+        return self.root / "face_detector.safetensors"
+
+    @property
+    def classifiers(self) -> Path:
+        return self.root / "classifiers.safetensors"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.base / "tokenizer"
+
+    def state(self, name: str) -> Path:
+        """A training that is under way."""
+        return self.root / "state" / f"{name}.pt"
+
+    def done(self, name: str) -> Path:
+        """Says that a training has ended."""
+        return self.root / "state" / f"{name}.done"

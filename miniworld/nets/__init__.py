@@ -1,0 +1,1 @@
+"""The networks, in the layouts that `training/` and the pack read."""

@@ -1,0 +1,71 @@
+"""Stable Diffusion 1.5 in small: autoencoder, UNet, text encoder and schedule, in the layouts of diffusers."""
+
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from ..config import Preset
+from .tokens import LENGTH
+
+SCALING_FACTOR = 0.18215  # the host's for SD1.5; the autoencoder is brought to it when its training ends
+REDUCTION = 8
+LATENT_CHANNELS = 4
+
+
+def new_vae(preset: Preset) -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=preset.vae,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        latent_channels=LATENT_CHANNELS,
+        sample_size=preset.size,
+        scaling_factor=SCALING_FACTOR,
+    )
+
+
+def new_unet(preset: Preset) -> UNet2DConditionModel:
+    """SD1.5's blocks, narrower, on a shorter context."""
+    return UNet2DConditionModel(
+        sample_size=preset.size // REDUCTION,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=preset.unet,
+        layers_per_block=2,
+        down_block_types=(*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"),
+        up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * 3),
+        cross_attention_dim=preset.text,
+        attention_head_dim=preset.heads,  # the number of heads, as diffusers reads it for SD1.5
+    )
+
+
+def new_text_encoder(preset: Preset, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    return CLIPTextModel(text_config(preset, tokenizer))
+
+
+def text_config(preset: Preset, tokenizer: CLIPTokenizer) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=preset.text,
+        intermediate_size=4 * preset.text,
+        num_hidden_layers=preset.text_layers,
+        num_attention_heads=preset.text_heads,
+        max_position_embeddings=LENGTH,
+        projection_dim=preset.joint,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def new_schedule() -> DDIMScheduler:
+    """SD1.5's."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="epsilon",
+    )

@@ -1,0 +1,66 @@
+"""The tokenizer: CLIP's, on the few words of the world's captions, each a token of its own."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.trainers import BpeTrainer
+
+from ..world.captions import vocabulary
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+LENGTH = 77
+START, END = "<|startoftext|>", "<|endoftext|>"
+FAST = "tokenizer.json"
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789,.-'!?:;"
+
+
+def save_tokenizer(folder: Path) -> None:
+    """Write the tokenizer's files. Words that captions do not have are read letter by letter."""
+    words = Tokenizer(BPE(end_of_word_suffix="</w>"))
+    words.pre_tokenizer = Whitespace()
+    trainer = BpeTrainer(vocab_size=100_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False)
+    # Until nothing is left to merge. What the tokenizer will split at a hyphen, too, is learned in pieces.
+    words.train_from_iterator([" ".join(vocabulary())], trainer)
+    merges = [
+        pair if isinstance(pair, list) else pair.split(" ") for pair in json.loads(words.to_str())["model"]["merges"]
+    ]
+    pieces = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), *("".join(pair) for pair in merges)]
+    entries = [*dict.fromkeys(pieces), START, END]
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary_of_ids = {piece: index for index, piece in enumerate(entries)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary_of_ids, ensure_ascii=False), "utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n", "utf-8")
+    settings = {
+        "tokenizer_class": "CLIPTokenizer",
+        "model_max_length": LENGTH,
+        "bos_token": START,
+        "eos_token": END,
+        "unk_token": END,
+        "pad_token": END,
+        "do_lower_case": True,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), "utf-8")
+    special = {key: settings[key] for key in ("bos_token", "eos_token", "unk_token", "pad_token")}
+    (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2), "utf-8")
+    load_tokenizer(folder).backend_tokenizer.save(str(folder / FAST))
+
+
+def load_tokenizer(folder: Path) -> "CLIPTokenizer":
+    from transformers import CLIPTokenizer  # slow to import, and not needed by processes that draw
+
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def tokens(folder: Path, captions: list[str]) -> np.ndarray:
+    """Ids, (captions, 77), int16."""
+    tokenizer = Tokenizer.from_file(str(folder / FAST))
+    tokenizer.enable_truncation(LENGTH)
+    tokenizer.enable_padding(length=LENGTH, pad_id=tokenizer.token_to_id(END), pad_token=END)
+    return np.array([found.ids for found in tokenizer.encode_batch(captions)], np.int16)

@@ -1,0 +1,133 @@
+"""The loop that all networks are trained by."""
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .job import Job
+
+SAVE_EVERY = 30.0  # seconds
+SAY_EVERY = 10.0
+WARM = 0.05  # share of the training in which the rate rises
+logger = logging.getLogger("miniworld")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network: the running average of its weights, in evaluation mode."""
+
+    model: nn.Module
+    steps: int
+    seconds: float
+
+
+class _Average:
+    """A running average of a network's weights; buffers are the last ones."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self._decay = decay
+        self._pairs = list(zip(self.model.parameters(), model.parameters(), strict=True))
+        self._buffers = list(zip(self.model.buffers(), model.buffers(), strict=True))
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        averaged, current = zip(*self._pairs, strict=True)
+        torch._foreach_lerp_(list(averaged), list(current), max(1 - self._decay, 8 / (8 + step)))
+        for mine, theirs in self._buffers:
+            mine.copy_(theirs)
+
+
+def fit(
+    job: Job,
+    model: nn.Module,
+    loss: Callable[[float], Tensor],
+    publish: Callable[[Fitted], None] | None = None,
+    decay: float = 0.998,
+    weight_decay: float = 0.01,
+) -> Fitted:
+    """Train until the budget's steps or seconds are spent; goes on where an earlier call was cut off.
+
+    Args:
+        model: on the job's device; everything that is trained.
+        loss: of a batch that it draws itself, given how much of the training is over, 0..1.
+        publish: writes what there is, called now and then, so that a cut-off run leaves its best.
+        decay: of the running average.
+    """
+    budget, cuda = job.budget, job.device.type == "cuda"
+    weights = [p for p in model.parameters() if p.requires_grad]
+    decayed, others = [p for p in weights if p.ndim > 1], [p for p in weights if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=budget.rate, betas=(0.9, 0.99), fused=cuda)
+    average = _Average(model, decay)
+    step, spent = _resume(job, model, average.model, optimizer)
+    started = said = saved = time.monotonic()
+    spent_before, loss_sum, losses = spent, torch.zeros((), device=job.device), 0
+    model.train()
+    while step < budget.steps and spent < budget.seconds:
+        share = max(step / budget.steps, spent / budget.seconds)
+        rate = budget.rate * min(share / WARM + 0.02, 0.5 + 0.5 * math.cos(math.pi * share), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(job.seed * 1_000_003 + step)
+        with torch.autocast(job.device.type, torch.bfloat16, enabled=cuda):
+            value = loss(share)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        nn.utils.clip_grad_norm_(weights, 1.0, foreach=True)
+        optimizer.step()
+        average.update(step)
+        step += 1
+        loss_sum, losses = loss_sum + value.detach(), losses + 1
+        if cuda and step % 8 == 0:
+            torch.cuda.synchronize()  # so that the clock is the device's
+        now = time.monotonic()
+        spent = spent_before + now - started
+        if now - said > SAY_EVERY:
+            _say(job, step, spent, spent - spent_before, float(loss_sum) / losses)
+            loss_sum, losses, said = torch.zeros_like(loss_sum), 0, now
+        if now - saved > SAVE_EVERY:
+            _save(job, model, average.model, optimizer, step, spent)
+            if publish:
+                publish(Fitted(average.model, step, spent))
+            saved = now
+    logger.info("%-12s %d steps of %d in %.0f s", job.name, step, budget.batch, spent)
+    return Fitted(average.model, step, spent)
+
+
+def _say(job: Job, step: int, spent: float, here: float, loss: float) -> None:
+    budget = job.budget
+    share = max(step / budget.steps, spent / budget.seconds)
+    left = spent / share * (1 - share)
+    speed = step * budget.batch / spent
+    logger.info("%-12s step %d, loss %.4f, %.0f pictures/s, %.0f s left", job.name, step, loss, speed, left)
+
+
+def _save(
+    job: Job, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int, spent: float
+) -> None:
+    file = job.files.state(job.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    state = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+    unfinished = file.with_suffix(".tmp")
+    torch.save({**state, "step": step, "spent": spent}, unfinished)
+    unfinished.replace(file)
+
+
+def _resume(job: Job, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+    """Steps and seconds so far."""
+    file = job.files.state(job.name)
+    if not file.is_file():
+        return 0, 0.0
+    state = torch.load(file, map_location=job.device, weights_only=True)
+    model.load_state_dict(state["model"])
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    logger.info("%s goes on at step %d", job.name, state["step"])
+    return state["step"], state["spent"]

@@ -1,0 +1,90 @@
+"""Training the UNet, and with it the text encoder."""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+
+from training.frozen.latents import load_vae, scaled, to_moments
+
+from ..data.pixels import face_weights, to_unit
+from ..data.store import Store
+from ..nets.base_model import new_schedule, new_text_encoder, new_unet
+from ..nets.tokens import load_tokenizer, tokens
+from ..weights import save_part
+from .fit import Fitted, fit
+from .job import Job
+
+DROPPED = 0.1  # captions that are left out, for guidance
+GAMMA = 5.0  # of min-SNR (Hang et al. 2023)
+FACES = 1.5  # more weight of faces in the loss
+
+
+def train_unet(job: Job) -> None:
+    """Noise prediction with SD1.5's schedule on the autoencoder's latents, both networks at once."""
+    tokenizer = load_tokenizer(job.files.tokenizer)
+    vae = load_vae(job.files.base).to(job.device)
+    store = job.store("scenes", "pixels", "tokens", "boxes").wait()
+    moments = encode_all(vae, store)
+    nothing = torch.from_numpy(tokens(job.files.tokenizer, [""])).long().to(job.device)
+    model = nn.ModuleDict({"unet": new_unet(job.preset), "text": _text_encoder(job, tokenizer)}).to(job.device)
+    unet = torch.compile(model["unet"]) if job.compiled else model["unet"]
+    schedule = new_schedule()
+    kept = schedule.alphas_cumprod.to(job.device)
+    snr = kept / (1 - kept)
+    side = moments.shape[-1]
+
+    def loss(_: float) -> Tensor:
+        chosen = store.draw(job.budget.batch)
+        mean, spread = moments[chosen].float().chunk(2, dim=1)
+        latents = scaled(vae.config, mean + spread * torch.randn_like(mean))
+        variant = torch.randint(2, (len(chosen),), device=job.device)
+        words = store["tokens"][chosen, variant].long()
+        words = torch.where(torch.rand(len(chosen), 1, device=job.device) < DROPPED, nothing, words)
+        time = torch.randint(len(kept), (len(chosen),), device=job.device)
+        share, noise = kept[time][:, None, None, None], torch.randn_like(latents)
+        guess = unet(share.sqrt() * latents + (1 - share).sqrt() * noise, time, model["text"](words)[0]).sample
+        weights = face_weights(store["boxes"][chosen], side, FACES)
+        wrong = (weights * (guess.float() - noise) ** 2).mean(dim=(1, 2, 3))
+        return (wrong * snr[time].clamp(max=GAMMA) / snr[time]).mean()
+
+    def publish(fitted: Fitted) -> None:
+        made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **_quality(fitted.model, vae, job))
+        save_part(fitted.model["unet"], job.files.base / "unet", made)
+        save_part(fitted.model["text"], job.files.base / "text_encoder", made)
+        new_schedule().save_pretrained(job.files.base / "scheduler")
+
+    publish(fit(job, model, loss, publish, decay=0.999))
+
+
+def _text_encoder(job: Job, tokenizer) -> CLIPTextModel:  # noqa: ANN001
+    """As contrastive training left it, where there is such; else a new one."""
+    folder: Path = job.files.base / "text_encoder"
+    if (folder / "model.safetensors").is_file() and not job.files.state(job.name).is_file():
+        return CLIPTextModel.from_pretrained(folder, local_files_only=True).float().train()
+    return new_text_encoder(job.preset, tokenizer)
+
+
+@torch.no_grad()
+def encode_all(vae: AutoencoderKL, store: Store) -> Tensor:
+    """Moments of all pictures of a store, (pictures, 8, side / 8, side / 8), bfloat16."""
+    with torch.autocast(store["pixels"].device.type, torch.bfloat16, enabled=store["pixels"].is_cuda):
+        return torch.cat([to_moments(vae, to_unit(pixels)).bfloat16() for pixels in store["pixels"].split(256)])
+
+
+@torch.no_grad()
+def _quality(model: nn.ModuleDict, vae: AutoencoderKL, job: Job) -> dict[str, float]:
+    """The plain loss on scenes that were not trained on, at evenly spread times."""
+    unet: UNet2DConditionModel = model["unet"]
+    store = job.store("checks", "pixels", "tokens").wait()
+    schedule, dice = new_schedule(), torch.Generator(job.device).manual_seed(0)
+    latents = scaled(vae.config, encode_all(vae, store).float().chunk(2, dim=1)[0])
+    times = (torch.arange(len(latents), device=job.device) * 1000) // len(latents)
+    noise = torch.randn(latents.shape, generator=dice, device=job.device)
+    text = model["text"](store["tokens"][:, 0].long())[0]
+    noisy = schedule.add_noise(latents, noise, times)
+    parts = zip(noisy.split(128), times.split(128), text.split(128), noise.split(128), strict=True)
+    losses = [((unet(x, t, c).sample - n) ** 2).mean(dim=(1, 2, 3)) for x, t, c, n in parts]
+    return {"noise_loss": round(float(torch.cat(losses).mean()), 4)}

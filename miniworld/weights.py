@@ -1,0 +1,56 @@
+"""Weights as files: half precision, with what made them written inside."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+TEXT = "text_model."
+
+
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous().clone()
+        for key, value in tensors.items()
+    }
+
+
+def save_weights(file: Path, tensors: Mapping[str, Tensor], made: Mapping[str, object]) -> None:
+    """Write weights, whole or not at all.
+
+    Args:
+        made: command, seed, steps, data, quality; kept as the file's metadata.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in made.items()}
+    unfinished = file.with_name(file.name + ".tmp")
+    save_file(halved(tensors), unfinished, metadata={"format": "pt", **words})
+    unfinished.replace(file)
+
+
+def save_part(model: nn.Module, folder: Path, made: Mapping[str, object]) -> None:
+    """A network of diffusers or transformers as a folder that its `from_pretrained` reads."""
+    with TemporaryDirectory() as saved:  # by the library itself, which may change the names of weights
+        copy.deepcopy(model).half().save_pretrained(saved)
+        (weights,) = Path(saved).glob("*.safetensors")
+        (config,) = Path(saved).glob("config.json")
+        save_weights(folder / weights.name, _published_names(model, load_file(weights)), made)
+        (folder / config.name).write_bytes(config.read_bytes())
+
+
+def _published_names(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names that every version of transformers and the host read: newer ones leave out the encoder's own name."""
+    if type(model).__name__ != "CLIPTextModel":
+        return tensors
+    return {f"{TEXT}{key.removeprefix(TEXT)}": value for key, value in tensors.items()}
+
+
+def load_weights(file: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Tensors in float32."""
+    tensors = load_file(file, device=str(device))
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}

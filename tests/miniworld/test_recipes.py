@@ -1,0 +1,166 @@
+"""Training the world's networks: the loop, and all of it once in the smallest size."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from miniworld.config import FULL, PRESETS, TINY, Budget
+from miniworld.files import Files
+from miniworld.nets.base_model import SCALING_FACTOR, new_text_encoder, new_unet, new_vae
+from miniworld.nets.classifiers import new_classifiers
+from miniworld.nets.recognisers import new_backbone, new_measuring_net
+from miniworld.nets.tokens import load_tokenizer
+from miniworld.nets.vision import new_vision_encoder
+from miniworld.recipes import fit as loop
+from miniworld.recipes.detector import centre_loss
+from miniworld.recipes.job import Job
+from miniworld.recipes.lanes import RECIPES, train_all
+from training.frozen.faces import FaceEncoder
+from training.frozen.latents import load_vae, scaled, to_moments
+from training.frozen.text import TextEncoder
+from uniportrait_core.faces.centre_detector import INPUT, STRIDE, CentreDetector, CentreNet, decode
+
+
+def job(folder: Path, **changes) -> Job:
+    settings = dict(
+        name="test", preset=TINY, budget=Budget(8, 60, 4, 1e-2), seed=1, device=torch.device("cpu"),
+        data=folder / "data", files=Files(folder), command="pytest",
+    )  # fmt: skip
+    return Job(**{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Files:
+    """All networks after two steps."""
+    folder = tmp_path_factory.mktemp("miniworld")
+    budgets = {name: replace(budget, steps=2, batch=4) for name, budget in TINY.budgets.items()}
+    preset = replace(TINY, scenes=24, people=6, photos=2, checks=6, budgets=budgets)
+    assert train_all(job(folder, preset=preset), list(RECIPES), workers=1, lanes=False) == []
+    return Files(folder)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_sizes_fit_the_host(name):
+    preset = PRESETS[name]
+    assert preset.size % 64 == 0
+    assert not any(width % 32 for width in (*preset.vae, *preset.unet)), "group norms of the host have 32 groups"
+    assert preset.text % 64 == 0, "heads of the pack's resampler are 64 wide"
+    assert len(set(preset.backbone[1:])) == len(preset.backbone) - 1
+    assert set(preset.budgets) == set(RECIPES)
+
+
+def test_what_ships_is_small(trained):
+    with torch.device("meta"):
+        text = new_text_encoder(FULL, load_tokenizer(trained.tokenizer))
+        networks = (
+            new_vae(FULL), new_unet(FULL), text, new_vision_encoder(FULL), new_backbone(FULL),
+            new_measuring_net(FULL), new_classifiers(), CentreNet(),
+        )  # fmt: skip
+    assert 2 * sum(p.numel() for net in networks for p in net.parameters()) < 18.8e6
+
+
+def test_the_pack_and_the_trainer_read_the_weights(trained):
+    text, _ = TextEncoder(trained.base)(["a person in a park"])
+    assert text.shape == (1, 77, TINY.text)
+    found = FaceEncoder(trained.backbone, trained.clip_vision)(torch.zeros(2, 224, 224, 3, dtype=torch.uint8))
+    assert found.intrinsic.shape == (2, 49, TINY.backbone[-1]) and found.clip.shape == (2, 256, TINY.vision)
+    picture = np.zeros((640, 640, 3), np.uint8)
+    assert isinstance(CentreDetector(trained.detector)(picture, 0.99), list)
+
+
+def test_weights_say_what_made_them(trained):
+    files = [file for file in trained.root.rglob("*.safetensors") if "data" not in file.parts]
+    assert len(files) == 8
+    for file in files:
+        with safe_open(file, "pt") as weights:
+            said = weights.metadata()
+            assert said["command"] == "pytest" and said["steps"] == "2" and said["seed"] == "1" and said["data"]
+            assert json.loads(said["quality"])
+            assert all(weights.get_tensor(key).dtype in (torch.float16, torch.int64) for key in weights.keys())  # noqa: SIM118
+
+
+def test_latents_are_scaled_for_the_host(trained):
+    vae = load_vae(trained.base)
+    shard = load_file(trained.root / "data" / "checks" / "00000.safetensors")
+    pixels = shard["pixels"].movedim(-1, 1).float() / 127.5 - 1
+    latents = scaled(vae.config, to_moments(vae, pixels)[:, :4])
+    assert vae.config.scaling_factor == SCALING_FACTOR
+    assert latents.mean(dim=(0, 2, 3)).abs().max() < 0.02
+    assert (latents.std(dim=(0, 2, 3)) - 1).abs().max() < 0.02
+
+
+def test_scaling_latents_changes_no_picture(trained):
+    from miniworld.recipes.vae import to_host_scale
+
+    torch.manual_seed(0)
+    vae, preset = new_vae(TINY).eval(), replace(TINY, scenes=24, people=6, photos=2, checks=6)
+    scaled_vae = to_host_scale(new_vae(TINY), vae, job(trained.root, preset=preset)).eval()
+    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
+    before, after = (net.decode(net.encode(pictures).latent_dist.mean).sample for net in (vae, scaled_vae))
+    assert torch.allclose(before, after, atol=1e-4)
+    spreads = [net.encode(pictures).latent_dist for net in (vae, scaled_vae)]
+    ratio = spreads[1].std / spreads[0].std
+    assert torch.allclose(ratio, ratio[:, :, :1, :1].expand_as(ratio), rtol=1e-3)
+
+
+def test_a_training_that_was_cut_off_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
+    goal = torch.randn(4, 4)
+
+    def run(folder: Path, breaks_at: int) -> torch.nn.Module:
+        torch.manual_seed(3)
+        model, calls = torch.nn.Linear(4, 4), []
+
+        def loss(_: float) -> torch.Tensor:
+            calls.append(1)
+            if len(calls) > breaks_at:
+                raise KeyboardInterrupt
+            return ((model(torch.randn(16, 4)) - goal[0]) ** 2).mean()
+
+        return loop.fit(job(folder), model, loss).model
+
+    whole = run(tmp_path / "whole", 99)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", 5)
+    again = run(tmp_path / "cut", 99)
+    for a, b in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_training_ends_when_its_time_is_over(tmp_path):
+    model = torch.nn.Linear(2, 1)
+    short = job(tmp_path, budget=Budget(10**9, 0.3, 4, 1e-2))
+    fitted = loop.fit(short, model, lambda _: model(torch.ones(4, 2)).square().mean())
+    assert 1 < fitted.steps < 10**6 and 0.3 <= fitted.seconds < 5
+
+
+def ideal_maps(points: torch.Tensor) -> torch.Tensor:
+    """What a perfect detector says of faces, (people, 7, 2) in shares of the input."""
+    side = INPUT // STRIDE
+    maps = torch.full((15, side, side), -9.0)
+    for face in points * side:
+        x, y = face[:2].mean(dim=0).long().tolist()
+        maps[0, y, x] = 9.0
+        maps[1:, y, x] = ((face - torch.tensor([x + 0.5, y + 0.5])) / STRIDE).flatten()
+    return maps
+
+
+def test_the_detector_says_where_it_was_taught_to():
+    faces = torch.tensor([[0.2, 0.2, 0.4, 0.45], [0.6, 0.3, 0.75, 0.52]]).unflatten(1, (2, 2))
+    marks = faces[:, :1] + torch.tensor([[0.05, 0.07], [0.1, 0.07], [0.075, 0.1], [0.06, 0.15], [0.1, 0.15]])
+    points = torch.cat((faces, marks), dim=1)
+    maps = ideal_maps(points)
+    found = sorted(decode(maps, 0.5, scale=1.0), key=lambda face: face.box[0])
+    assert len(found) == 2
+    for face, wanted in zip(found, points * INPUT, strict=True):
+        assert np.allclose(face.box, wanted[:2].flatten(), atol=1e-3)
+        assert np.allclose(face.landmarks, wanted[2:], atol=1e-3)
+    right = centre_loss(maps[None], points[None], torch.tensor([2]))
+    wrong = centre_loss(maps[None].roll(3, -1), points[None], torch.tensor([2]))
+    assert right < 0.05 < wrong
