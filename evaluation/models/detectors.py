@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from uniportrait_core.errors import UniPortraitError
+from uniportrait_core.faces.centre_detector import CentreDetector
 from uniportrait_core.faces.detection import find_faces
 from uniportrait_core.faces.insightface_detector import CPU, InsightFaceDetector, detection_source
 from uniportrait_core.faces.yunet_detector import YuNetDetector
@@ -24,3 +25,8 @@ def load_insightface(path: Path, device: torch.device) -> Detector:
     if source is None:
         raise UniPortraitError(f"{path} has no detection model. Give the folder of a pack such as buffalo_l.")
     return partial(find_faces, InsightFaceDetector(source, "auto" if device.type == "cuda" else CPU))
+
+
+def load_centre(path: Path, device: torch.device) -> Detector:
+    """The detector of drawn faces, on the CPU."""
+    return partial(find_faces, CentreDetector(path))

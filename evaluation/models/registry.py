@@ -24,6 +24,7 @@ LOADERS = {
         "mtcnn": "evaluation.models.facenet.load_mtcnn",
         "yunet": "evaluation.models.detectors.load_yunet",
         "insightface": "evaluation.models.detectors.load_insightface",
+        "centre": "evaluation.models.detectors.load_centre",
     },
     "recogniser": {
         "facenet": "evaluation.models.facenet.load_facenet",

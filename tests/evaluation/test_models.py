@@ -115,6 +115,15 @@ def test_the_packs_detector(tmp_path, astronaut):
     np.testing.assert_allclose(face.landmarks, FACES["astronaut"][0].landmarks, atol=2)
 
 
+def test_the_detector_of_drawn_faces(tmp_path, astronaut):
+    from uniportrait_core.faces.centre_detector import CentreNet
+
+    network = CentreNet(8)
+    torch.nn.init.constant_(network.head[-1].bias, -9.0)  # that nothing is a face
+    save_file(network.state_dict(), tmp_path / "centre.safetensors")
+    assert load("detector", "centre:centre.safetensors", tmp_path)(astronaut) == []
+
+
 # Text and pictures
 
 
@@ -203,6 +212,7 @@ def test_another_recogniser_takes_the_place_by_its_name(tmp_path):
         ("text_image", "clip:.", "cannot be read as a CLIP model"),
         ("detector", "yunet:text.pt", "is not a YuNet model"),
         ("detector", "insightface:.", "has no detection model"),
+        ("detector", "centre:other.safetensors", "cannot be read as the detector of drawn faces"),
     ],
 )
 def test_files_that_are_something_else(tmp_path, part, spec, said):
