@@ -17,7 +17,7 @@ from PIL import Image
 from uniportrait_core.errors import UniPortraitError
 
 from ..pictures.manifest import MANIFEST, Record, append_record, mend_manifest, read_manifest
-from ..pictures.reading import content_hash
+from ..pictures.reading import content_hash, file_hash
 from ..protocol.people import Person
 from ..protocol.protocol import Task
 from .comfy import GoneError, Made
@@ -131,7 +131,7 @@ class Album:
 
     def _is_whole(self, record: Record) -> bool:
         try:
-            return content_hash((self.folder / record.file).read_bytes()) == record.sha256
+            return file_hash(self.folder / record.file) == record.sha256
         except OSError:
             return False
 

@@ -16,7 +16,7 @@ import torch
 
 from uniportrait_core.errors import UniPortraitError
 
-from ..pictures.reading import content_hash
+from ..pictures.reading import content_hash, file_hash
 from ..settings import read_settings
 
 LOADERS = {
@@ -139,4 +139,4 @@ def _identity(path: Path | None) -> str:
     if path is None:
         return "built in"
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    return content_hash("".join(content_hash(file.read_bytes()) for file in files).encode())
+    return content_hash("".join(map(file_hash, files)).encode())

@@ -30,3 +30,12 @@ def read_picture(file: Path) -> np.ndarray:
 def content_hash(content: bytes) -> str:
     """What tells contents apart."""
     return hashlib.sha256(content).hexdigest()
+
+
+def file_hash(file: Path) -> str:
+    """`content_hash` of a file of any size."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while part := stream.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load, save
 
-from ..pictures.reading import content_hash
+from ..pictures.reading import file_hash
 
 Features = dict[str, np.ndarray]
 VERSION = 1  # of what is kept; another one finds nothing of the old
@@ -45,7 +45,7 @@ class FeatureCache:
             about = file.stat()
             path, state = str(file.resolve()), f"{about.st_size}:{about.st_mtime_ns}"
             there = known.get(path)
-            found[path] = there if there and there[0] == state else (state, content_hash(file.read_bytes()))
+            found[path] = there if there and there[0] == state else (state, file_hash(file))
         with self._base:
             self._base.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", [(path, *entry) for path, entry in found.items()]
