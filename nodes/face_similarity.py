@@ -54,7 +54,7 @@ class UniPortraitFaceSimilarity(io.ComfyNode):
                 io.Float.Output(
                     display_name="lowest",
                     is_output_list=True,
-                    tooltip="Per picture the lowest score of its people: the paper's score for several people.",
+                    tooltip="Per picture the lowest score of its people: the paper's Face Sim, which is never below 0.",
                 ),
                 io.Boolean.Output(
                     display_name="person_twice",

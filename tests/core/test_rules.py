@@ -24,7 +24,10 @@ FLOORS = {
     "nodes": (),
 }
 # Beside the pack, with requirements of their own: they stand on the core, and the pack on none of them.
-BESIDE = {"training": ("files", "config", "data", "frozen", "model", "prepare", "run")}
+BESIDE = {
+    "training": ("files", "config", "data", "frozen", "model", "prepare", "run"),
+    "evaluation": ("names", "settings", "protocol", "pictures", "models", "metrics", "generate", "score", "ablate"),
+}
 CORE, HOST_SIDE, NODES = (sorted((ROOT / floor).rglob("*.py")) for floor in FLOORS)
 PACK = CORE + HOST_SIDE + NODES
 TOOLS = sorted(path for package in BESIDE for path in (ROOT / package).rglob("*.py"))

@@ -1,6 +1,8 @@
 """From photos to faces in the host: both detectors, the choice of a face, group photos, and likeness."""
 
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -337,7 +339,10 @@ def test_people_in_their_own_photo_score_one(uniportrait, detector, group):
     result = similarity(uniportrait, detector, picture("group"), chosen, threshold=STRICT)
     assert result["scores"] == pytest.approx([1, 1, 1], abs=1e-4)
     assert result["lowest"] == pytest.approx([1], abs=1e-4)
-    assert result["report"] == "Picture 1: person 1 1.00, person 2 1.00, person 3 1.00; lowest 1.00"
+    report, _, blending = result["report"].partition(", blending ")
+    assert report == "Picture 1: person 1 1.00, person 2 1.00, person 3 1.00; lowest 1.00"
+    alike = cosines(group)[tuple(torch.triu_indices(6, 6, offset=1))].clamp(min=0).mean().item()
+    assert float(blending) == pytest.approx(alike, abs=0.006)
     assert result["shown"]["text"] == (result["report"],) or result["shown"]["text"] == [result["report"]]
     assert len(result["shown"]["images"]) == 1 and result["image"].shape == picture("group").shape
     assert not torch.equal(result["image"], picture("group"))
@@ -379,3 +384,36 @@ def test_pictures_without_faces_score_nothing(uniportrait, detector, group):
 def test_people_without_an_embedding_cannot_be_scored(uniportrait, detector, core):
     with pytest.raises(GraphError, match="Person 1 of 2 has no face embedding, needed is one of 512.*Encode the"):
         similarity(uniportrait, detector, picture("astronaut"), small.people(core, 2))
+
+
+def test_evaluation_gives_the_same_numbers(models, uniportrait, detector, clip, request, tmp_path):
+    """Same detector, same recogniser: Face Sim and BS of `python -m evaluation score` are the node's."""
+    sys.path.append(str(Path(__file__).parents[2]))  # last, so that the pack's `nodes` does not hide the host's
+    from accelerate import PartialState
+
+    from evaluation.models.registry import Models, load_model
+    from evaluation.pictures.folder import Picture
+    from evaluation.score.cache import FeatureCache
+    from evaluation.score.scores import Scorer
+
+    folder, cpu = tmp_path, torch.device("cpu")
+    for name in FACES:
+        Image.fromarray(photo(name)).save(folder / f"{name}.png")
+    yunet = request.node.callspec.params["detector"] is YUNET
+    file = "face_detection/" + YUNET["model"] if yunet else "insightface/models/buffalo_l"
+    spec = f"{'yunet' if yunet else 'insightface'}:{file}"
+    recogniser = load_model("recogniser", f"arcface:uniportrait/{small.BACKBONE}", models, cpu)
+    found = Models(load_model("detector", spec, models, cpu), recogniser)
+    names = ("astronaut", "group")
+    references = tuple((folder / f"{name}.png",) for name in names)
+    pictures = [Picture(folder / f"{name}.png", "", "", names, references) for name in names]
+    scores = Scorer(found, FeatureCache(folder / "cache.sqlite"), PartialState(cpu=True)).scores(pictures)
+
+    people = [encode(uniportrait, clip, picture(name), detector)[0][0] for name in names]
+    for score, name in zip(scores, names, strict=True):
+        result = similarity(uniportrait, detector, picture(name), tuple(people))
+        assert list(score.likeness.scores) == pytest.approx(result["scores"], abs=1e-4)
+        assert score.face_sim == pytest.approx(max(result["lowest"][0], 0), abs=1e-4)
+        told = re.search(r"blending (\S+)", result["report"])
+        assert (told and float(told[1])) == (score.blending and pytest.approx(score.blending, abs=0.006))
+    assert scores[0].blending is None and scores[1].blending > 0

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 NOT_FOUND = 0.0  # score of a person for whom the picture has no face left
@@ -15,16 +16,23 @@ class Likeness:
         faces: for each person the number of the face that is theirs, None where no face is left.
         scores: for each person the cosine similarity to that face, −1..1; 0 where no face is left.
         shown: for each face the person whom it shows, None where it shows none of them.
+        blending: how much the faces look like each other, 0..1 (`blending` below); None with fewer than two.
     """
 
     faces: tuple[int | None, ...]
     scores: tuple[float, ...]
     shown: tuple[int | None, ...]
+    blending: float | None = None
 
     @property
     def lowest(self) -> float:
-        """The score of the person who is hit worst: the paper's score of a picture with several people."""
+        """The score of the person who is hit worst."""
         return min(self.scores)
+
+    @property
+    def face_sim(self) -> float:
+        """The paper's Face Sim of the picture, 0..1: the lowest score, where less than 0 counts 0."""
+        return max(self.lowest, 0.0)
 
     @property
     def twice(self) -> tuple[int, ...]:
@@ -48,7 +56,8 @@ class Likeness:
         for person, (face, score) in enumerate(zip(self.faces, self.scores, strict=True)):
             twice = " (on two faces)" if person in self.twice else ""
             people.append(f"person {person + 1} {'not found' if face is None else f'{score:.2f}'}{twice}")
-        return f"{', '.join(people)}; lowest {self.lowest:.2f}"
+        alike = "" if self.blending is None else f", blending {self.blending:.2f}"
+        return f"{', '.join(people)}; lowest {self.lowest:.2f}{alike}"
 
     def _label(self, owner: int | None, shown: int | None) -> str:
         again = "" if shown in (None, owner) else f"person {shown + 1} again"
@@ -76,4 +85,21 @@ def judge(faces: Tensor, people: Tensor, threshold: float) -> Likeness:
     shown = (
         person if score >= threshold else None for score, person in zip(highest.tolist(), closest.tolist(), strict=True)
     )
-    return Likeness(tuple(owned), tuple(scores), tuple(shown))
+    return Likeness(tuple(owned), tuple(scores), tuple(shown), blending(faces))
+
+
+def blending(faces: Tensor) -> float | None:
+    """How much the faces of a picture look like each other: the paper's BS, which it does not define.
+
+    Taken here as the mean cosine similarity of all pairs of faces, where less than 0 counts 0 as in Face Sim.
+
+    Args:
+        faces: embeddings, of length 1, (faces, dim).
+
+    Returns:
+        0..1; None with fewer than two faces.
+    """
+    if len(faces) < 2:
+        return None
+    first, second = torch.triu_indices(len(faces), len(faces), offset=1, device=faces.device)
+    return (faces[first] * faces[second]).sum(dim=-1).clamp(min=0).mean().item()

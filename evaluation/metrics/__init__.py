@@ -1,0 +1,1 @@
+"""Numbers from features: distances of distributions, and how sure a mean is."""

@@ -1,0 +1,1 @@
+"""The networks that measure, each behind a small interface and loaded from a file that is named."""

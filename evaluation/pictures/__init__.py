@@ -1,0 +1,1 @@
+"""Folders of pictures: what each picture is of, and its pixels."""

@@ -1,0 +1,1 @@
+"""What is to be drawn: people, prompts and seeds, read from files."""

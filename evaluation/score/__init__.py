@@ -1,0 +1,1 @@
+"""From folders of pictures to tables and a page: features, scores, summaries."""
