@@ -13,7 +13,7 @@ from training.data.order import Batches
 from training.model.layout import load_schedule
 from training.run.export import export
 
-PRETRAINING, STAGE_ONE, STAGE_TWO = 100, 80, 200
+PRETRAINING, STAGE_ONE, STAGE_TWO = 80, 60, 220
 SCALE = 0.18215  # of latents
 
 
@@ -75,7 +75,7 @@ def test_both_stages_learn(base, tmp_path):
     path = export(one.weights(), one.config, "single", "toy", STAGE_ONE, tmp_path)
 
     settings["run"]["stage_one"] = str(path)
-    settings["optimizer"]["learning_rate"] = 5e-3
+    settings["optimizer"]["learning_rate"] = 4e-3
     several = trainers.trainer("multi", tmp_path, **settings)
     began = examine(several)
     learn(several, STAGE_TWO)

@@ -107,7 +107,7 @@ def move(made: Trainer) -> None:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for value in made.trained.values():
-            value.add_(0.02 * torch.randn(value.shape, generator=generator))
+            value.add_(0.02 * torch.randn(value.shape, generator=generator).to(value.device))
 
 
 def batches(made: Trainer) -> list[list[Batch]]:
