@@ -118,11 +118,13 @@ class Router(Table):
             themselves; "none", no router: everybody is added everywhere.
         temperature: τ of equation 3.
         loss_weight: λ of the routing loss; 0 trains without it (Table 4).
+        hidden: width inside φ; 0 for twice the tokens' width, as published. SDXL's many wide layers want less.
     """
 
     choice: Literal["straight-through", "soft", "none"] = "straight-through"
     temperature: Positive = 1.0
     loss_weight: Annotated[float, Field(ge=0)] = 0.1
+    hidden: Annotated[int, Field(ge=0)] = 0
 
 
 class Loss(Table):

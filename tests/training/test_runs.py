@@ -76,7 +76,7 @@ def test_tensorboard_shows_numbers_and_pictures(one):
     log = EventAccumulator(str(output / "log"))
     log.Reload()
     scalars = log.Tags()["scalars"]
-    assert {"loss/diffusion", "learning_rate", "pictures_per_second", "gradient_norm"} <= set(scalars)
+    assert {"loss/diffusion", "learning_rate/lora", "pictures_per_second", "gradient_norm"} <= set(scalars)
     assert [event.step for event in log.Scalars("loss/diffusion")] == [1, 2, 3]
     assert [event.step for event in log.Images("pictures")] == [2, 3]
 

@@ -1,6 +1,7 @@
 """Steps: how they add up, what they stop at, and that they teach something."""
 
 import math
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -39,12 +40,25 @@ def test_accumulated_passes_are_one_large_batch(tmp_path, stage):
 
 def test_the_loras_learning_rate_in_stage_two(tmp_path):
     made = trainer("multi", tmp_path, optimizer={"learning_rate": 1e-3, "warmup": 4, "lora_factor": 0.1})
-    assert made.take_step(batches(made)[0])["learning_rate"] == pytest.approx(1e-3 / 4)
-    sizes = {tuple(value.shape): name for name, value in made.trained.items()}
+    found = made.take_step(batches(made)[0])
+    assert found["learning_rate/all_but_lora"] == pytest.approx(1e-3 / 4)
+    assert found["learning_rate/lora"] == pytest.approx(1e-4 / 4)
     for group in made.optimizer.param_groups:
-        lora = {"_lora." in sizes[tuple(value.shape)] for value in group["params"]}
-        assert len(lora) == 1
-        assert group["lr"] == pytest.approx(1e-3 / 4 * (0.1 if lora.pop() else 1))
+        names = [name for name, value in made.trained.items() if any(value is own for own in group["params"])]
+        assert {"_lora." in name for name in names} == {group["part"] == "lora"}
+        assert group["lr"] == found[f"learning_rate/{group['part']}"]
+
+
+def test_eight_bits_want_bitsandbytes(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(UniPortraitError, match="optimizer.eight_bit needs bitsandbytes"):
+        trainer("single", tmp_path, optimizer={"eight_bit": True})
+
+
+def test_a_narrow_router(tmp_path):
+    made = trainer("multi", tmp_path, router={"hidden": 6})
+    assert made.trained["adapter.1.to_k_router.0.weight"].shape == (6, 64)
+    assert math.isfinite(made.take_step(batches(made)[0])["loss/routing"])
 
 
 def test_the_moving_average(tmp_path):

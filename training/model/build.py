@@ -105,7 +105,7 @@ def _multi(
         pictures = load_ip_adapter(path)
         _check_layers(path, pictures.layers, unet, layers)
         tokens = PictureTokens(pictures)
-        adapter = Adapter(layers, config.run.lora_rank, tokens.token_shape, routed)
+        adapter = Adapter(layers, config.run.lora_rank, tokens.token_shape, routed, config.router.hidden)
         _copy_id_layers(adapter, pictures.layers)
         return Network(unet, adapter, tokens)
     path = Path(config.run.stage_one)
@@ -119,7 +119,7 @@ def _multi(
             "of stage I."
         )
     rank = len(stage_one.lora[0]["q"].down) if stage_one.lora else 0
-    adapter = Adapter(layers, rank, stage_one.resampler.token_shape, routed)
+    adapter = Adapter(layers, rank, stage_one.resampler.token_shape, routed, config.router.hidden)
     _copy_id_layers(adapter, stage_one.layers)
     _copy_lora(adapter, stage_one)
     return Network(unet, adapter, stage_one.resampler)

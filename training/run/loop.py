@@ -113,7 +113,7 @@ class Trainer:
             UniPortraitError: the loss, or the gradient, is no number. The weights are those of the step before.
         """
         settings, accelerator = self.config.optimizer, self.accelerator
-        rate = set_learning_rates(self.optimizer, settings, self.step)
+        rates = set_learning_rates(self.optimizer, settings, self.step)
         passes: list[Pass] = []
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
@@ -131,7 +131,7 @@ class Trainer:
         self.step += 1
         if self.ema:
             self.ema.step(self.trained.values())
-        return {"learning_rate": rate, "gradient_norm": float(norm), **self._averaged(passes)}
+        return {**rates, "gradient_norm": float(norm), **self._averaged(passes)}
 
     def save(self) -> None:
         """Write a checkpoint, on the main process. Raises UniPortraitError where that fails."""

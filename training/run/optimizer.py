@@ -34,7 +34,10 @@ def make_optimizer(settings: Settings, stage: str, trained: Mapping[str, nn.Para
     lora = [value for name, value in trained.items() if _is_lora(name)]
     others = [value for name, value in trained.items() if not _is_lora(name)]
     factor = settings.lora_factor if stage == "multi" else 1.0
-    groups = [{"params": others, "factor": 1.0}, {"params": lora, "factor": factor}]
+    groups = [
+        {"part": "all_but_lora", "params": others, "factor": 1.0},
+        {"part": "lora", "params": lora, "factor": factor},
+    ]
     return kind(
         [group for group in groups if group["params"]],
         lr=settings.learning_rate,
@@ -43,12 +46,12 @@ def make_optimizer(settings: Settings, stage: str, trained: Mapping[str, nn.Para
     )
 
 
-def set_learning_rates(optimizer: Optimizer, settings: Settings, step: int) -> float:
-    """Those of a step, counted from 0: they rise over the warm-up, and stay. Returns that of most parts."""
+def set_learning_rates(optimizer: Optimizer, settings: Settings, step: int) -> dict[str, float]:
+    """Those of a step, counted from 0: they rise over the warm-up, and stay. Returns them for the log, by part."""
     rate = settings.learning_rate * min((step + 1) / max(settings.warmup, 1), 1)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
-    return rate
+    return {f"learning_rate/{group['part']}": group["lr"] for group in optimizer.param_groups}
 
 
 def _is_lora(name: str) -> bool:
