@@ -142,9 +142,11 @@ def test_other_settings_are_not_gone_on_with(tmp_path):
     again = write_settings(tmp_path, "single", run={"steps": 2}, optimizer={"learning_rate": 0.5})
     with pytest.raises(UniPortraitError, match="other settings: optimizer.learning_rate was 0.001 and is 0.5"):
         run_stage(again, "single")
-    longer = write_settings(tmp_path, "single", run={"steps": 2})
+    longer = write_settings(tmp_path, "single", run={"steps": 2, "batch": 2, "accumulation": 2})
     assert run_stage(longer, "single").is_file()
     assert checkpoint.latest(tmp_path / "run").name == "checkpoint-00000002"
+    with pytest.raises(UniPortraitError, match="pictures per step was 4 and is 2"):
+        run_stage(write_settings(tmp_path, "single", run={"steps": 3, "batch": 2}), "single")
 
 
 def test_an_error_in_one_line(tmp_path):

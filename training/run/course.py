@@ -72,7 +72,8 @@ def run_stage(path: Path, stage: str) -> Path:
     bar = tqdm(total=run.steps, initial=begun, desc=f"stage {stage}", unit="step", disable=not main)
     with Log(run.output if main else None) as log, bar:
         for batches in steps_of(trainer, portraits):
-            log.numbers(trainer.step + 1, trainer.take_step(batches), len(batches) * run.batch)
+            pictures = len(batches) * run.batch * accelerator.num_processes
+            log.numbers(trainer.step + 1, trainer.take_step(batches), pictures)
             bar.update()
             last = trainer.step == run.steps
             if last or trainer.step % run.checkpoint_every == 0:

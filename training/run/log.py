@@ -25,7 +25,7 @@ class Log(AbstractContextManager):
         self._before = time.perf_counter()
 
     def numbers(self, step: int, numbers: Mapping[str, float], pictures: int) -> None:
-        """What came of a step, and the pictures a second of one process; what is not known is left out."""
+        """What came of a step, and the pictures a second of all processes; what is not known is left out."""
         now = time.perf_counter()
         rate, self._before = pictures / (now - self._before), now
         if self._writer:

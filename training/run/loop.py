@@ -185,10 +185,11 @@ class Trainer:
 
     def _settings(self) -> dict:
         """All that has to be the same for a training to go on as if it had not been interrupted."""
-        apart = {"run": {"output", "steps", "keep", "checkpoint_every"}, "preview": True, "base": True}
-        return {"stage": self.stage, "processes": self.accelerator.num_processes} | self.config.model_dump(
-            mode="json", exclude=apart | {"data": {"shards", "workers"}}
-        )
+        run, processes = self.config.run, self.accelerator.num_processes
+        shared = {"batch", "accumulation"}  # who computes which part of a step makes no difference
+        apart = {"run": {"output", "steps", "keep", "checkpoint_every", *shared}, "preview": True, "base": True}
+        settings = self.config.model_dump(mode="json", exclude=apart | {"data": {"shards", "workers"}})
+        return {"stage": self.stage, "pictures per step": processes * run.batch * run.accumulation, **settings}
 
     def _scaler(self) -> dict:
         scaler = self.accelerator.scaler
