@@ -8,6 +8,7 @@ import torch
 from toy import SPOTS, features
 from trainers import batches, trainer
 from training.data.sample import Faces
+from training.frozen.text import TextEncoder
 from training.run.dice import no_dice
 
 
@@ -40,7 +41,7 @@ def test_nothing_dropped(made, batch):
 
 def test_dropped_text_is_the_empty_text(made, batch):
     found = made.frozen.conditions(batch, dice(batch, no_text=rows(True, False, False, True)))
-    (empty, _) = made.frozen.text([""])
+    empty, _ = TextEncoder(made.config.base.model)([""])
     assert torch.equal(found.text[0], empty[0]) and torch.equal(found.text[3], empty[0])
     assert torch.equal(found.text[1:3], batch.text[1:3])
 

@@ -1,7 +1,6 @@
 """Steps: how they add up, what they stop at, and that they teach something."""
 
 import math
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -49,10 +48,16 @@ def test_the_loras_learning_rate_in_stage_two(tmp_path):
         assert group["lr"] == found[f"learning_rate/{group['part']}"]
 
 
-def test_eight_bits_want_bitsandbytes(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(UniPortraitError, match="optimizer.eight_bit needs bitsandbytes"):
-        trainer("single", tmp_path, optimizer={"eight_bit": True})
+def test_half_precision_that_goes_on_failing_stops(tmp_path, monkeypatch):
+    made = trainer("single", tmp_path, run={"ema": 0.5})
+    average = {name: value.clone() for name, value in made.average.items()}
+    made.optimizer.step = lambda: None
+    monkeypatch.setattr(type(made.optimizer), "step_was_skipped", property(lambda _: True))
+    batch = batches(made)[0]
+    with pytest.raises(UniPortraitError, match="in the last 50 steps, up to step 50"):
+        for _ in range(60):
+            made.take_step(batch)
+    assert all(torch.equal(value, average[name]) for name, value in made.average.items())
 
 
 def test_a_narrow_router(tmp_path):
@@ -100,7 +105,7 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path, where):
 
 
 def test_stage_two_without_a_router(tmp_path):
-    made = trainer("multi", tmp_path, router={"choice": "none", "loss_weight": 0})
+    made = trainer("multi", tmp_path, router={"choice": "none"})
     assert not any("_router." in name for name in made.trained)
     found = made.take_step(batches(made)[0])
     assert "loss/routing" not in found and math.isfinite(found["loss/diffusion"])

@@ -43,13 +43,14 @@ class Built:
     kind: str
 
 
-def build(config: Config, stage: str, widths: tuple[int, int]) -> Built:
+def build(config: Config, stage: str, widths: tuple[int, int], projection: int | None = None) -> Built:
     """Make the network of a stage, with the random state of torch.
 
     Args:
         config: its settings.
         stage: "single" or "multi".
         widths: of intrinsic and of structure features.
+        projection: of CLIP's image embedding, for an IP-Adapter.
 
     Raises:
         UniPortraitError: a part is missing, or parts are of different kinds.
@@ -57,6 +58,11 @@ def build(config: Config, stage: str, widths: tuple[int, int]) -> Built:
     unet = load_unet(config.base.model)
     build_stage = {"single": _single, "multi": _multi}[stage]
     network = build_stage(config, unet, attention_layers(unet), widths)
+    if projection and config.base.ip_adapter and (needed := network.resampler.weight.shape[1]) != projection:
+        raise UniPortraitError(
+            f"{Path(config.base.ip_adapter).name} was made with image embeddings of {needed} numbers, base.clip_vision "
+            f"gives {projection}. Give the CLIP vision model that it was made with."
+        )
     freeze(network)
     for part in TRAINED[stage]:
         for _, parameter in parameters_of(network, part):

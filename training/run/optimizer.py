@@ -6,8 +6,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from uniportrait_core.errors import UniPortraitError
-
 from ..config import Optimizer as Settings
 from ..model.build import PARTS
 
@@ -17,19 +15,11 @@ def make_optimizer(settings: Settings, stage: str, trained: Mapping[str, nn.Para
 
     Args:
         trained: parameters by name in the network.
-
-    Raises:
-        UniPortraitError: bitsandbytes is wished for and not installed.
     """
     kind = torch.optim.AdamW
     if settings.eight_bit:
-        try:
-            import bitsandbytes
-        except ImportError as error:
-            raise UniPortraitError(
-                "optimizer.eight_bit needs bitsandbytes, which is not installed. Run `pip install bitsandbytes`, or "
-                "set it to false."
-            ) from error
+        import bitsandbytes
+
         kind = bitsandbytes.optim.AdamW8bit
     lora = [value for name, value in trained.items() if _is_lora(name)]
     others = [value for name, value in trained.items() if not _is_lora(name)]
