@@ -47,6 +47,7 @@ def run_stage(path: Path, stage: str) -> Path:
     """
     config = read_config(path, stage)
     run, preview = config.run, config.preview
+    _check_places(config)
     accelerator = Accelerator(mixed_precision=run.precision)
     _check_engine(accelerator)
     set_seed(run.seed)  # the same beginning for every process
@@ -105,6 +106,14 @@ def export_checkpoint(path: Path, folder: Path) -> Path:
     config = read_config(path, stage)
     kind = kind_of(load_unet(config.base.model))
     return export(checkpoint.weights(folder), config, stage, kind, progress.step, folder)
+
+
+def _check_places(config: Config) -> None:
+    """See that what is not trained is there. Raises UniPortraitError that names the key."""
+    places = {f"base.{key}": path for key, path in config.base} | {"run.stage_one": config.run.stage_one}
+    for key, path in places.items():
+        if path and not Path(path).exists():
+            raise UniPortraitError(f"{path} was not found. Give another path at {key}; it counts from the TOML file.")
 
 
 def _check_engine(accelerator: Accelerator) -> None:
