@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import comfy.model_management
 import comfy.sample
 import comfy.utils
 import pytest
@@ -60,6 +61,7 @@ def model(kind, request):
 @pytest.fixture(scope="module")
 def network(kind, model):
     """The host's UNet as diffusers has it, with what is trained, moved away from where it begins."""
+    comfy.model_management.unload_all_models()  # other tests' LoRAs may still be merged into the weights
     host = model.model.diffusion_model.state_dict()
     config = dict(CROSS[kind])
     if kind == "sdxl":
