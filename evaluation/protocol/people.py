@@ -75,16 +75,24 @@ def read_groups(people: Sequence[Person], size: int, wanted: str | Sequence[Sequ
             )
         return groups
     named = {person.name: person for person in people}
+    if not wanted:
+        raise UniPortraitError('`groups` is empty, needed are lists of names. Write some, or "all".')
     for group in wanted:
-        if len(group) != size or not set(group) <= named.keys():
+        if not _are_names(group) or len(set(group)) != size or len(group) != size or not set(group) <= named.keys():
             raise UniPortraitError(
-                f"The group {list(group)} is not {size} of the people {', '.join(named)}. Correct `groups`."
+                f"The group {group!r} is not {size} of the people {', '.join(named)}. Correct `groups`."
             )
     return [tuple(named[name] for name in group) for group in wanted]
 
 
+def _are_names(group: object) -> bool:
+    return isinstance(group, list) and all(isinstance(name, str) for name in group)
+
+
 def _names(folder: Path) -> list[str]:
-    return sorted({path.stem for path in folder.iterdir() if path.is_dir() or path.suffix.lower() in ENDINGS})
+    return sorted(
+        {path.name if path.is_dir() else path.stem for path in folder.iterdir() if path.is_dir() or _is_photo(path)}
+    )
 
 
 def _person(entry: Table, folder: Path, most_photos: int | None) -> Person:
@@ -102,5 +110,14 @@ def _person(entry: Table, folder: Path, most_photos: int | None) -> Person:
 
 
 def _photos_of(name: str, folder: Path) -> list[Path]:
-    inside = sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in ENDINGS)
-    return inside or [path for ending in ENDINGS if (path := folder / f"{name}{ending}").is_file()][:1]
+    inside = sorted(filter(_is_photo, (folder / name).glob("*")))
+    named = sorted((path for path in folder.glob("*") if path.stem == name and _is_photo(path)), key=_preference)
+    return inside or named[:1]
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS and path.is_file()
+
+
+def _preference(path: Path) -> int:
+    return ENDINGS.index(path.suffix.lower())
