@@ -78,7 +78,7 @@ def read_groups(people: Sequence[Person], size: int, wanted: str | Sequence[Sequ
     if not wanted:
         raise UniPortraitError('`groups` is empty, needed are lists of names. Write some, or "all".')
     for group in wanted:
-        if not _are_names(group) or len(set(group)) != size or len(group) != size or not set(group) <= named.keys():
+        if not _are_names(group) or not len(group) == len(set(group) & named.keys()) == size:
             raise UniPortraitError(
                 f"The group {group!r} is not {size} of the people {', '.join(named)}. Correct `groups`."
             )

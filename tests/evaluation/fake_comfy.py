@@ -22,7 +22,7 @@ from PIL import Image, PngImagePlugin
 class FakeComfy(ThreadingHTTPServer):
     """
     Attributes:
-        manner: how it answers /prompt: "well", "500", "nothing", "nonsense", "reject", "partly" (one output is valid and
+        manner: how it answers /prompt: "well", "500", "nothing", "nonsense", "reject", "partly" (one output is valid,
             another is not), "fail" (the run ends in an error), "forget" (the prompt is lost), "cut" (the picture is cut
             off) or "emptied" (as "nothing", and all photos are lost). Prompts with photos that were not uploaded are
             always rejected.

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import recipe
-from evaluation.models.registry import load_model, load_models
+from evaluation.models.registry import _identity, load_model, load_models
 from standins.known_faces import FACES, photo
 from standins.yunet import write_yunet
 from uniportrait_core.embedding.backbone import FaceBackbone
@@ -174,7 +174,7 @@ def test_inception_takes_pictures_of_all_sizes(tmp_path, monkeypatch, astronaut)
         torch.manual_seed(0)
         model = fidelity.FeatureExtractorInceptionV3("inception", ["2048"])
     torch.save(model.state_dict(), tmp_path / "inception.pth")
-    inception = load("features", "inception:inception.pth", tmp_path)
+    inception = load("fid_features", "inception:inception.pth", tmp_path)
     pictures = [astronaut, astronaut[:200], astronaut[::-1], astronaut[:200, ::-1]]
     found = inception(pictures)
     assert found.shape == (4, 2048)
@@ -195,6 +195,15 @@ def test_another_recogniser_takes_the_place_by_its_name(tmp_path):
     assert identities[0] != identities[1], "other content, other model"
 
 
+def test_of_a_folder_only_what_a_loader_reads_tells_it_apart(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    before = _identity(tmp_path)
+    (tmp_path / "flax_model.msgpack").write_bytes(b"not read")
+    assert _identity(tmp_path) == before
+    (tmp_path / "model.safetensors").write_bytes(b"read")
+    assert _identity(tmp_path) != before
+
+
 @pytest.mark.parametrize(
     ("part", "spec", "said"),
     [
@@ -203,20 +212,23 @@ def test_another_recogniser_takes_the_place_by_its_name(tmp_path):
         ("recogniser", "vgg:text.pt", "recogniser 'vgg' is not known; known are facenet, arcface, adaface"),
         ("recogniser", "painted.nothing", "is not known"),
         ("recogniser", "no.module.load", "is not known"),
+        ("recogniser", "lacking.load", r"cannot be imported \(No module named 'no_such_package'\). Install what"),
         ("recogniser", "facenet:text.pt", "text.pt cannot be read as weights|text.pt holds Python objects"),
         ("recogniser", "facenet:other.safetensors", "holds other weights than needed here"),
         ("recogniser", "adaface:other.safetensors", "input_layer.0.weight is missing"),
         ("recogniser", "arcface:other.safetensors", "needed here: an IR face recognition backbone"),
         ("aesthetic", "laion:other.safetensors", "holds other weights"),
-        ("features", "inception:other.safetensors", "inception|holds other weights"),
+        ("fid_features", "inception:other.safetensors", "holds other weights than needed here"),
         ("text_image", "clip:.", "cannot be read as a CLIP model"),
         ("detector", "yunet:text.pt", "is not a YuNet model"),
         ("detector", "insightface:.", "has no detection model"),
         ("detector", "centre:other.safetensors", "cannot be read as the detector of drawn faces"),
     ],
 )
-def test_files_that_are_something_else(tmp_path, part, spec, said):
+def test_files_that_are_something_else(tmp_path, monkeypatch, part, spec, said):
     (tmp_path / "text.pt").write_text("no weights")
+    (tmp_path / "lacking.py").write_text("import no_such_package")
+    monkeypatch.syspath_prepend(tmp_path)
     save_file({"some.weight": torch.zeros(3, 2), "some.bias": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(UniPortraitError, match=said):
         load(part, spec, tmp_path)
@@ -228,7 +240,7 @@ def test_no_code_in_a_file_is_run(tmp_path):
             return (sys.exit, (3,))
 
     torch.save({"x": Boom()}, tmp_path / "bad.pt")
-    for part, name in (("recogniser", "facenet"), ("recogniser", "adaface"), ("features", "inception")):
+    for part, name in (("recogniser", "facenet"), ("recogniser", "adaface"), ("fid_features", "inception")):
         with pytest.raises(UniPortraitError, match="nothing of it was run"):
             load(part, f"{name}:bad.pt", tmp_path)
 

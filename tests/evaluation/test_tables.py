@@ -31,6 +31,11 @@ def test_latex_escapes_and_the_best_is_bold():
     assert lines[5] == r"d \& e & 50.0 & -- & -- \\" and lines[6] == r"f (published) & \textbf{90.0} & -- & -- \\"
 
 
+def test_latex_has_a_word_for_every_special_character():
+    (line,) = [line for line in latex([Row(r"a\b^c~d", {"fid": Estimate(1.0)})]).splitlines() if line.startswith("a")]
+    assert line.startswith(r"a\textbackslash{}b\textasciicircum{}c\textasciitilde{}d &")
+
+
 def test_comma_separated():
     one, two, three = csv.DictReader(io.StringIO(comma_separated(ROWS)))
     assert (one["face_sim"], one["face_sim_low"], one["face_sim_pictures"]) == ("71.14", "70.0", "40")
