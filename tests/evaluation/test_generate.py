@@ -209,6 +209,15 @@ def test_one_good_picture_between_failures_is_enough_to_go_on():
     assert not queue.stopped and len(queue.failed) > MOST_FAILURES
 
 
+def test_failures_end_nothing_while_a_server_has_not_failed():
+    queue = WorkQueue(range(100), ["slow", *"abcd"], lambda: None)
+    assert queue.take("slow") == 0
+    for _ in range(MOST_FAILURES + 2):
+        for server in "abcd":
+            queue.fail(queue.take(server), server, "broken")
+    assert len(queue.failed) == MOST_FAILURES + 2 and not queue.stopped
+
+
 def test_pictures_that_were_not_tried_are_counted(tmp_path):
     file = benchmark.write_protocol(tmp_path, PEOPLE, pictures=10)
     said = r"1\d of 60 pictures could not be made, 4\d were not tried"
@@ -223,7 +232,7 @@ def test_a_prompt_that_is_valid_in_part_is_cancelled(protocol):
 
 
 def test_a_disk_that_fails_once_ends_the_run_and_is_not_blamed_on_the_server(protocol, monkeypatch):
-    """The first time that a record is to be on the disk, which then has half of it."""
+    """Once, when the third record is to be on the disk."""
     from evaluation.pictures import manifest
 
     sync, calls = os.fsync, []
@@ -241,6 +250,22 @@ def test_a_disk_that_fails_once_ends_the_run_and_is_not_blamed_on_the_server(pro
             run(protocol, server)
         assert 2 <= len(read_manifest(folder)) < 12
         check_all(protocol, run(protocol, server))
+
+
+def test_a_record_is_in_the_manifest_or_not_at_all(protocol, monkeypatch):
+    from evaluation.pictures import manifest
+
+    with fake_comfy() as server:
+        folder = run(protocol, server)
+    before = contents(folder)
+
+    def fails(file: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(manifest.os, "fsync", fails)
+    with pytest.raises(OSError):
+        manifest.append_record(folder, read_manifest(folder)[0])
+    assert contents(folder) == before
 
 
 def test_photos_that_are_gone_are_put_back_and_what_a_kill_left_is_removed(protocol):
@@ -304,7 +329,9 @@ def test_the_command_killed_five_times(tmp_path):
     assert sum(len(server.prompts) for server in servers) <= 60 + 5 * 2 * 2, "a kill costs what was in the queues"
 
 
-def test_a_generator_needs_no_pytorch():
-    code = "import sys, evaluation.__main__, evaluation.generate.run; print('torch' in sys.modules)"
+def test_a_generator_needs_no_pytorch_and_nothing_else_that_only_scoring_needs():
+    code = "import sys, evaluation.__main__, evaluation.generate.run; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"
+    loaded = {name.split(".")[0] for name in run.stdout.split()}
+    assert {"requests", "PIL", "numpy", "tqdm", "filelock"} <= loaded
+    assert not loaded & {"torch", "scipy", "transformers", "safetensors", "accelerate", "cv2", "matplotlib", "jinja2"}
