@@ -26,6 +26,7 @@ from .workflow import Workflow
 
 REFERENCES = "references"
 WORKFLOW = "workflow.json"
+PARTS = ("subject_*.part", f"{WORKFLOW}.*.part", f"{REFERENCES}/evaluation_*.part")  # left by a kill; others' stay
 
 
 class PictureFolder:
@@ -54,8 +55,9 @@ class PictureFolder:
             ) from None
         with lock:
             mend_manifest(self.folder)
-            for left_over in self.folder.rglob("*.part"):  # of a run that was killed
-                left_over.unlink()
+            for pattern in PARTS:
+                for left_over in self.folder.glob(pattern):
+                    left_over.unlink()
             yield self
 
     def missing(self, tasks: Sequence[Task]) -> list[Task]:

@@ -271,6 +271,7 @@ def test_a_record_is_in_the_manifest_or_not_at_all(protocol, monkeypatch):
 def test_photos_that_are_gone_are_put_back_and_what_a_kill_left_is_removed(protocol):
     with fake_comfy() as server:
         folder = run(protocol, server)
+        (folder / "film.mkv.part").write_bytes(b"somebody else's")
         before = contents(folder)
         for photo in (folder / "references").iterdir():
             photo.unlink()
