@@ -51,7 +51,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     command.add_argument("--protocol", type=Path, help="protocol file, for folders with FastComposer's file names")
     command.add_argument("--fid-reference", type=Path, metavar="FOLDER", help="pictures to compare with, for FID")
     command.add_argument("--faces", choices=("all", "largest"), default="all", help="which faces count")
-    command.add_argument("--resamples", type=int, default=2000, metavar="N", help="of the bootstrap")
+    command.add_argument("--resamples", type=int, default=2000, metavar="N", help="of the bootstrap; 0: none")
     command.add_argument("--fid-resamples", type=int, default=50, metavar="N", help="of FID's, 1 to 2 s each; 0: none")
     command.add_argument("--batch", type=int, default=16, metavar="N", help="pictures at a time")
     command.add_argument("--cache", type=Path, metavar="FILE", help="of features; else in the user's cache folder")

@@ -101,7 +101,7 @@ def _read(file: Path, paths: Collection[str], extending: tuple[Path, ...]) -> di
     if file.resolve() in extending:
         raise UniPortraitError(f"{file} extends itself by way of others. Take out one `{EXTENDS}`.")
     try:
-        values = tomllib.loads(file.read_text("utf-8"))
+        values = tomllib.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise UniPortraitError(f"{file} cannot be read ({error.strerror}). Give the path of a TOML file.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,12 @@ def read_grid(file: Path) -> Grid:
             f"{file} has {len(curves)} curves called {', '.join(names) or 'nothing'}. Write one [[curve]] or more, "
             "each with a name of its own."
         )
+    folders = [point.folder.casefold() for curve in curves for point in points_of(curve)]
+    if twice := [folder for folder, count in Counter(folders).items() if count > 1]:
+        raise UniPortraitError(
+            f"{file} has several points whose pictures would go to one folder, {twice[0]}. Take out values that stand "
+            "twice, and give curves names of which more than special characters differ."
+        )
     protocol, models, output = (Path(settings.get(key, str)) for key in ("protocol", "models", "output"))
     reference = settings.get("fid_reference", str, None)
     return Grid(protocol, models, output, reference and Path(reference), curves)
@@ -119,7 +126,13 @@ def _curve(table: Table) -> Curve:
     table.only(("name", "places", "values", "by"))
     by = table.table("by")
     by.only(("name", "places", "values"))
-    return Curve(_setting(table), _setting(by) if by.values else None)
+    curve = Curve(_setting(table), _setting(by) if by.values else None)
+    if both := set(curve.along.places) & set(curve.by.places if curve.by else ()):
+        raise UniPortraitError(
+            f"`{table.name}` in {table.file} varies {', '.join(sorted(both))} along its lines and from line to line. "
+            "Take it out of `places` or of `by.places`."
+        )
+    return curve
 
 
 def _setting(table: Table) -> Setting:

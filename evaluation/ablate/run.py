@@ -13,17 +13,16 @@ from uniportrait_core.errors import UniPortraitError
 
 from ..generate.run import make_pictures
 from ..generate.workflow import read_workflow
+from ..metrics.bootstrap import RESAMPLES
 from ..models.registry import load_models
 from ..names import file_name
 from ..pictures.folder import read_folder
 from ..protocol.protocol import Protocol, read_protocol
 from ..score.cache import FeatureCache, default_cache
-from ..score.run import notes_on, score_folder, write_report
+from ..score.run import check_fid, notes_on, score_folder, write_report
 from ..score.scores import Scorer
 from .curves import draw_curve
 from .grid import points_of, read_grid
-
-RESAMPLES = 2000
 
 logger = logging.getLogger("uniportrait")
 
@@ -55,6 +54,7 @@ def ablate(file: Path, servers: Sequence[str] = (), output: Path | None = None) 
     }
     state = PartialState()
     scorer = Scorer(load_models(grid.models, state.device), FeatureCache(default_cache()), state)
+    check_fid(scorer.models, grid.fid_reference)
     figures = []
     for curve, found in points.items():
         measured = []
@@ -64,8 +64,8 @@ def ablate(file: Path, servers: Sequence[str] = (), output: Path | None = None) 
             name = " ".join(filter(None, (curve.along.name, point.line, point.label)))
             measured.append((point, score_folder(scorer, name, read_folder(folder), grid.fid_reference, RESAMPLES)))
         report = output / f"{file_name(curve.along.name)}-report"
-        notes = notes_on(scorer, grid.fid_reference, RESAMPLES)
-        write_report(report, [summary for _, summary in measured], scorer.models, notes)
+        summaries = [summary for _, summary in measured]
+        write_report(report, summaries, scorer.models, notes_on(scorer, summaries, grid.fid_reference, RESAMPLES))
         figures += draw_curve(curve, measured, output / file_name(curve.along.name))
         logger.info("%s: %s, %s", curve.along.name, figures[-1], report / "index.html")
     return figures

@@ -74,6 +74,8 @@ class Comfy:
         """Queue a workflow; returns the prompt's id. Raises RejectedError where it is not valid in whole."""
         answer = self._json("POST", "/prompt", json={"prompt": nodes})
         if answer.get("error") or answer.get("node_errors"):
+            if "prompt_id" in answer:  # one output is valid, and would be made
+                self.cancel(answer["prompt_id"])
             raise RejectedError(_describe(answer))
         if "prompt_id" not in answer:
             raise GoneError(f"queued nothing ({answer})")

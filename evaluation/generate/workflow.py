@@ -50,24 +50,17 @@ class Workflow:
         Several photos of a person become a batch: a Load Image for each, put together by core's ImageBatch.
 
         Args:
-            photos: of each person the files, as the server knows them.
+            photos: for each place of `photos` the files, as the server knows them.
             prompt: in full.
             seed: of the noise.
         """
         nodes = copy.deepcopy(self.nodes)
-        for place, files in zip(self.photos, photos, strict=bool(self.photos)):
+        for place, files in zip(self.photos, photos, strict=True):
             _put_photos(nodes, place, files)
         for places, value in ((self.prompt, prompt), (self.seed, seed)):
             for place in places:
                 nodes[place.node]["inputs"][place.input] = value
         return nodes
-
-    def name_files(self, nodes: Nodes, prefix: str) -> Nodes:
-        """Let Save Image nodes give files names that nothing else has, not even a server with the same folder."""
-        return {
-            number: {**node, "inputs": {**node["inputs"], PREFIX: prefix}} if PREFIX in node["inputs"] else node
-            for number, node in nodes.items()
-        }
 
     def with_settings(self, values: Mapping[str, Any]) -> Workflow:
         """A copy with other inputs, by `NODE.INPUT`."""
@@ -76,6 +69,14 @@ class Workflow:
             place = find_place(nodes, name, "workflow.set")
             nodes[place.node]["inputs"][place.input] = value
         return replace(self, nodes=nodes)
+
+
+def name_files(nodes: Nodes, prefix: str) -> Nodes:
+    """Let Save Image nodes give files names that nothing else has, not even a server with the same folder."""
+    return {
+        number: {**node, "inputs": {**node["inputs"], PREFIX: prefix}} if PREFIX in node["inputs"] else node
+        for number, node in nodes.items()
+    }
 
 
 def read_workflow(table: Table, people: int) -> Workflow:
@@ -140,7 +141,7 @@ def _only_save_node(nodes: Nodes) -> str:
 
 def _read(file: Path) -> Nodes:
     try:
-        nodes = json.loads(file.read_text("utf-8"))
+        nodes = json.loads(file.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UniPortraitError(f"{file} cannot be read as a workflow ({error}). Export it again.") from error
     if not isinstance(nodes, dict) or not all(isinstance(n, dict) and "class_type" in n for n in nodes.values()):

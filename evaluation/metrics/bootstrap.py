@@ -18,6 +18,7 @@ from scipy.stats import norm, t
 
 LEVEL = 0.95
 FEWEST = 5  # people
+RESAMPLES = 2000
 SEED = 0  # the same table from the same pictures
 
 
@@ -44,8 +45,14 @@ class Units:
     of: tuple[tuple[int, ...], ...]
 
 
-def units_of(people: Sequence[tuple[str, ...]]) -> Units:
-    """The units of pictures with these people: the people, or each picture where they are too few."""
+def units_of(people: Sequence[tuple[str, ...]], all_of: str | None = None) -> Units:
+    """The units of pictures with these people: the people, or each picture where they are too few.
+
+    Args:
+        people: of each picture that has a value.
+        all_of: somebody who is in all of them, and is not drawn anew: then it is the others who are.
+    """
+    people = [tuple(name for name in picture if name != all_of) for picture in people]
     names = sorted({name for picture in people for name in picture})
     if len(names) < FEWEST or not all(people):
         return Units(len(people), tuple((number,) for number in range(len(people))))
@@ -65,28 +72,25 @@ def resampled_weights(units: Units, resamples: int) -> tuple[np.ndarray, np.ndar
     return weights, np.array([groups[group] for group in units.of])
 
 
-def mean_with_interval(values: Sequence[float | None], units: Units, resamples: int) -> Estimate:
-    """The mean of a metric over the pictures that have it.
+def mean_with_interval(values: Sequence[float], units: Units, resamples: int) -> Estimate:
+    """The mean of a metric.
 
     Args:
-        values: one per picture, None where it has none.
-        units: of all those pictures.
+        values: one per picture.
+        units: of these pictures.
         resamples: 0 for no interval.
     """
-    there = [number for number, value in enumerate(values) if value is not None]
-    numbers = np.array([values[number] for number in there], np.float64)
+    numbers = np.array(values, np.float64)
     if not len(numbers):
         return Estimate(float("nan"))
     mean = float(numbers.mean())
-    units = Units(units.count, tuple(units.of[number] for number in there))
-    used = len({unit for group in units.of for unit in group})
-    if used < 2 or not resamples:
-        return Estimate(mean, count=len(there))
+    if units.count < 2 or not resamples:
+        return Estimate(mean, count=len(numbers))
     weights, group = resampled_weights(units, resamples)
     sums, totals = weights @ np.bincount(group, numbers), weights @ np.bincount(group)
     means = sums[totals > 0] / totals[totals > 0]  # a resample may hold nobody who is drawn together
-    low, high = np.quantile(means, expanded_quantiles(used))
-    return Estimate(mean, float(low), float(high), len(there))
+    low, high = np.quantile(means, expanded_quantiles(units.count))
+    return Estimate(mean, float(low), float(high), len(numbers))
 
 
 def expanded_quantiles(count: int) -> tuple[float, float]:
@@ -103,7 +107,7 @@ def spread_factor(count: int) -> float:
 def statistic_with_interval(
     value: float, statistic: Callable[[np.ndarray], float], units: Units, resamples: int
 ) -> Estimate:
-    """A statistic that is no mean and that resampling moves to one side, as FID, with a symmetric interval.
+    """A distance that resampling moves to one side, as FID, with an interval that is symmetric but not below 0.
 
     FID is higher of a resample than of the pictures, as a resample holds fewer different ones. So it is the spread of
     the resamples that counts, and not where they are.
@@ -119,4 +123,4 @@ def statistic_with_interval(
     weights, group = resampled_weights(units, resamples)
     found = [statistic(row[group]) for row in weights if row[group].sum() > 1]
     reach = spread_factor(units.count) * np.std(found, ddof=1)
-    return Estimate(value, value - float(reach), value + float(reach), len(units.of))
+    return Estimate(value, max(value - float(reach), 0.0), value + float(reach), len(units.of))

@@ -33,9 +33,10 @@ LOADERS = {
     },
     "text_image": {"clip": "evaluation.models.clip.load_clip"},
     "aesthetic": {"laion": "evaluation.models.aesthetic.load_laion"},
-    "features": {"inception": "evaluation.models.inception.load_inception"},
+    "fid_features": {"inception": "evaluation.models.inception.load_inception"},
 }
 BUILT_IN = ("mtcnn",)  # need no file
+READ = (".json", ".txt", ".safetensors", ".bin", ".onnx")  # of a folder; others may lie there in gigabytes
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ class Models:
         detector, recogniser: for Face Sim and BS.
         text_image: for CLIP-T and LAION-Aes.
         aesthetic: for LAION-Aes.
-        features: for FID.
+        fid_features: for FID.
     """
 
     detector: Model | None = None
     recogniser: Model | None = None
     text_image: Model | None = None
     aesthetic: Model | None = None
-    features: Model | None = None
+    fid_features: Model | None = None
 
 
 def load_models(file: Path, device: torch.device) -> Models:
@@ -117,12 +118,11 @@ def _loader(part: str, name: str) -> Callable[[Path | None, torch.device], Any]:
     try:
         return getattr(import_module(module), function)
     except ImportError as error:
-        if module.startswith("evaluation.") and error.name and not error.name.startswith("evaluation"):
-            raise UniPortraitError(
-                f"{part} = {name!r} needs {error.name}, which is not installed. Run `pip install -r "
-                "evaluation/requirements.txt`."
-            ) from error
-        raise _unknown(part, name) from error
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            raise _unknown(part, name) from error
+        own = module.startswith("evaluation.")
+        how = "Run `pip install -r evaluation/requirements.txt`." if own else "Install what that loader needs."
+        raise UniPortraitError(f"{part} = {name!r} cannot be imported ({error}). {how}") from error
     except (AttributeError, ValueError) as error:
         raise _unknown(part, name) from error
 
@@ -135,8 +135,8 @@ def _unknown(part: str, name: str) -> UniPortraitError:
 
 
 def _identity(path: Path | None) -> str:
-    """A hash of a file's content, or of all files in a folder."""
+    """A hash of a file's content, or of all files in a folder that a loader may read."""
     if path is None:
         return "built in"
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    files = sorted(file for file in path.rglob("*") if file.suffix in READ) if path.is_dir() else [path]
     return content_hash("".join(map(file_hash, files)).encode())

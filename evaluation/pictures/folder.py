@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from uniportrait_core.errors import UniPortraitError
 
 from ..protocol.protocol import Protocol, Task
 from .manifest import MANIFEST, read_manifest
-from .reading import ENDINGS
+from .reading import ENDINGS, file_hash
 
 NAME = re.compile(r"subject_(\d+)_prompt_(\d+)_instance_(\d+)")
 
@@ -43,6 +44,11 @@ def picture_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UniPortraitError(f"{folder} is not a folder. Give one with pictures.")
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in ENDINGS)
+    stems = Counter(file.stem for file in files)
+    if twice := [file for file in files if stems[file.stem] > 1]:
+        raise UniPortraitError(
+            f"{folder} has {twice[0].name} and {twice[1].name}, which are one picture's name. Delete one of them."
+        )
     if not files:
         raise UniPortraitError(f"{folder} has no pictures ({', '.join(ENDINGS)}). Give the folder that they are in.")
     return files
@@ -78,6 +84,8 @@ def _by_manifest(folder: Path, files: Mapping[str, Path]) -> list[Picture]:
     if missing := [record.file for record in records if record.file not in files]:
         logger.warning("%s: %d pictures of the manifest are missing, such as %s.", folder, len(missing), missing[0])
     there = [record for record in records if record.file in files]
+    if changed := [record.file for record in there if file_hash(files[record.file]) != record.sha256]:
+        logger.warning("%s: %d pictures are not as they were made, such as %s.", folder, len(changed), changed[0])
     if not there:
         raise UniPortraitError(f"{folder / MANIFEST} names none of the pictures beside it. Run `generate` again.")
     return [

@@ -1,5 +1,6 @@
 """A folder's manifest: one JSON line for each picture, which says what made it."""
 
+import errno
 import json
 import os
 from collections.abc import Iterable
@@ -70,11 +71,17 @@ def mend_manifest(folder: Path) -> None:
 
 
 def append_record(folder: Path, record: Record) -> None:
-    """Add a line, on the disk when this returns."""
-    with open(folder / MANIFEST, "ab") as file:
-        file.write((json.dumps(asdict(record), ensure_ascii=False) + "\n").encode())
-        file.flush()
-        os.fsync(file.fileno())
+    """Add a line, on the disk when this returns, and not there at all when it raises OSError."""
+    with open(folder / MANIFEST, "ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        line = (json.dumps(asdict(record), ensure_ascii=False) + "\n").encode()
+        try:
+            if file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(before)
+            raise
 
 
 def _parse(file: Path, number: int, line: bytes) -> Record:

@@ -1,6 +1,6 @@
 """The people of a protocol: their photos, the noun that prompts have for them, and who is drawn with whom."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -47,8 +47,9 @@ def read_people(table: Table, most_photos: int | None) -> tuple[Person, ...]:
     folder = Path(table.get("folder", str))
     if not folder.is_dir():
         raise UniPortraitError(f"{folder} is not a folder. Give the folder of the photos at references.folder.")
-    entries = table.tables("people") or [Table(table.file, "", {"name": name}) for name in _names(folder)]
-    people = sorted((_person(entry, folder, most_photos) for entry in entries), key=lambda person: person.name)
+    there = _photos_by_name(folder)
+    entries = table.tables("people") or [Table(table.file, "", {"name": name}) for name in there]
+    people = sorted((_person(entry, folder, there, most_photos) for entry in entries), key=lambda person: person.name)
     names = [person.name for person in people]
     if not people or len(set(names)) < len(names):
         found = f"two people called {next(n for n in names if names.count(n) > 1)}" if people else "nobody"
@@ -75,23 +76,25 @@ def read_groups(people: Sequence[Person], size: int, wanted: str | Sequence[Sequ
             )
         return groups
     named = {person.name: person for person in people}
+    if not wanted:
+        raise UniPortraitError('`groups` is empty, needed are lists of names. Write some, or "all".')
     for group in wanted:
-        if len(group) != size or not set(group) <= named.keys():
+        if not _are_names(group) or not len(group) == len(set(group) & named.keys()) == size:
             raise UniPortraitError(
-                f"The group {list(group)} is not {size} of the people {', '.join(named)}. Correct `groups`."
+                f"The group {group!r} is not {size} of the people {', '.join(named)}. Correct `groups`."
             )
     return [tuple(named[name] for name in group) for group in wanted]
 
 
-def _names(folder: Path) -> list[str]:
-    return sorted({path.stem for path in folder.iterdir() if path.is_dir() or path.suffix.lower() in ENDINGS})
+def _are_names(group: object) -> bool:
+    return isinstance(group, list) and all(isinstance(name, str) for name in group)
 
 
-def _person(entry: Table, folder: Path, most_photos: int | None) -> Person:
+def _person(entry: Table, folder: Path, there: Mapping[str, list[Path]], most_photos: int | None) -> Person:
     entry.only(("name", "noun", "photos"))
     name = entry.get("name", str)
     stated = entry.texts("photos", [])
-    photos = [folder / photo for photo in stated] or _photos_of(name, folder)
+    photos = [folder / photo for photo in stated] or there.get(name, [])
     missing = [photo for photo in photos if not photo.is_file()]
     if missing or not photos:
         raise UniPortraitError(
@@ -101,6 +104,20 @@ def _person(entry: Table, folder: Path, most_photos: int | None) -> Person:
     return Person(name, tuple(photos[:most_photos]), entry.get("noun", str, NOUN))
 
 
-def _photos_of(name: str, folder: Path) -> list[Path]:
-    inside = sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in ENDINGS)
-    return inside or [path for ending in ENDINGS if (path := folder / f"{name}{ending}").is_file()][:1]
+def _photos_by_name(folder: Path) -> dict[str, list[Path]]:
+    """Whom a folder has photos of: one in the folder that is called so, or, before it, all in a subfolder."""
+    paths = sorted(folder.iterdir(), key=lambda path: (path.stem, _preference(path)))  # once: there may be 200,000
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        if path.suffix.lower() in ENDINGS and path.stem not in found:
+            found[path.stem] = [path]
+    for path in paths:
+        if path.suffix.lower() not in ENDINGS and path.is_dir():
+            inside = sorted(photo for photo in path.iterdir() if photo.suffix.lower() in ENDINGS)
+            found[path.name] = inside or found.get(path.name, [])
+    return found
+
+
+def _preference(path: Path) -> int:
+    ending = path.suffix.lower()
+    return ENDINGS.index(ending) if ending in ENDINGS else len(ENDINGS)

@@ -38,10 +38,10 @@ def read_prompts(file: Path, people: int) -> tuple[Prompt, ...]:
         people: how many people are in a picture.
 
     Raises:
-        UniPortraitError: it cannot be read, is empty, or has a place that nothing fills.
+        UniPortraitError: it cannot be read, is empty, has a prompt twice, or a place that nothing fills.
     """
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UniPortraitError(f"{file} cannot be read as a prompt list ({error}). Give a UTF-8 text file.") from error
     prompts, kind = [], NO_KIND
@@ -50,6 +50,11 @@ def read_prompts(file: Path, people: int) -> tuple[Prompt, ...]:
             kind = line.lstrip("# ") or NO_KIND
         elif line:
             _check_places(f"line {number} of {file}", line, people)
+            if line in (prompt.text for prompt in prompts):
+                raise UniPortraitError(
+                    f"line {number} of {file} is a prompt that was there before, {line!r}: it would make the same "
+                    "pictures again. Delete it, or raise pictures_per_prompt."
+                )
             prompts.append(Prompt(line, kind))
     if not prompts:
         raise UniPortraitError(f"{file} has no prompt. Write one per line, under headings such as `# style`.")

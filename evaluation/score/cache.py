@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load, save
 
+from uniportrait_core.errors import UniPortraitError
+
 from ..pictures.reading import file_hash
 
 Features = dict[str, np.ndarray]
@@ -38,14 +40,20 @@ class FeatureCache:
         )
 
     def contents(self, files: Sequence[Path]) -> list[str]:
-        """What tells the contents of files apart."""
+        """What tells the contents of files apart. Raises UniPortraitError for one that is not there."""
         known = {path: (state, content) for path, state, content in self._base.execute("SELECT * FROM files")}
         found = {}
         for file in files:
-            about = file.stat()
-            path, state = str(file.resolve()), f"{about.st_size}:{about.st_mtime_ns}"
-            there = known.get(path)
-            found[path] = there if there and there[0] == state else (state, file_hash(file))
+            try:
+                about = file.stat()
+                path, state = str(file.resolve()), f"{about.st_size}:{about.st_mtime_ns}"
+                there = known.get(path)
+                found[path] = there if there and there[0] == state else (state, file_hash(file))
+            except OSError as error:
+                raise UniPortraitError(
+                    f"{file} cannot be read ({error.strerror}), needed is a picture. Put it back; `generate` does that "
+                    "with the photos and pictures of its folder."
+                ) from error
         with self._base:
             self._base.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", [(path, *entry) for path, entry in found.items()]

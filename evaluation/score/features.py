@@ -13,6 +13,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
+from uniportrait_core.errors import UniPortraitError
 from uniportrait_core.faces.detection import Face
 
 from ..models.interfaces import Picture
@@ -95,7 +96,7 @@ def extract(
         In the order of the files, in the main process; None in the others.
 
     Raises:
-        UniPortraitError: a picture that cannot be read.
+        UniPortraitError: a picture that cannot be read; what was seen before is kept.
     """
     contents = _from_main(cache.contents(files) if cache else None, state)
     known = _from_main(cache.known(extractor.identity) if cache else None, state)
@@ -105,11 +106,15 @@ def extract(
         for start in range(0, len(waiting), step):
             part = waiting[start : start + step]
             with state.split_between_processes(part) as own:
-                found = list(_see(extractor, own, batch))
-            found = gather_object(found) if state.num_processes > 1 else found
+                found, fault = _see_all(extractor, own, batch)
+            faults = [fault]
+            if state.num_processes > 1:
+                found, faults = gather_object(found), gather_object(faults)
             if cache:
                 cache.put(extractor.identity, found)
                 progress.update(len(part))
+            if faults := [fault for fault in faults if fault]:
+                raise faults[0]
     return [cache.get(content, extractor.identity) for content in contents] if cache else None
 
 
@@ -131,6 +136,18 @@ def unpack_faces(features: Features) -> list[Face]:
 def embeddings_of(features: Features, dim: int) -> torch.Tensor:
     """The embeddings of a picture's faces, (faces, dim), also where there are none."""
     return torch.from_numpy(features["embeddings"].copy()).reshape(-1, dim)
+
+
+def _see_all(
+    extractor: Extractor, part: Sequence[tuple[str, Path]], batch: int
+) -> tuple[list[tuple[str, Features]], UniPortraitError | None]:
+    """Features by content, and what they end at."""
+    found = []
+    try:
+        found += _see(extractor, part, batch)
+    except UniPortraitError as fault:
+        return found, fault
+    return found, None
 
 
 def _see(extractor: Extractor, part: Sequence[tuple[str, Path]], batch: int) -> Iterator[tuple[str, Features]]:

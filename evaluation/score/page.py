@@ -19,7 +19,7 @@ from uniportrait_core.results.drawing import draw_likeness
 from ..models.registry import Models
 from ..pictures.reading import read_picture
 from .scores import Score
-from .summary import BLENDING, CLIP_T, FACE_SIM, METRICS, Metric, Summary
+from .summary import BLENDING, CLIP_T, FACE_SIM, OF_A_PICTURE, Metric, Summary
 from .tables import ARROWS, Row, cell, columns_of, parts_of, rows_of
 
 SHOWN = 4  # pictures of each sort
@@ -41,7 +41,7 @@ def choose(scores: Sequence[Score], metric: Metric) -> dict[str, list[Score]]:
     """The best, median and worst pictures by a metric, no picture twice."""
     ranked = [score for score in scores if getattr(score, metric.key) is not None]
     ranked.sort(key=lambda score: getattr(score, metric.key), reverse=metric.better == "higher")
-    count = min(SHOWN, len(ranked) // 3) or min(1, len(ranked))
+    count = min(SHOWN, len(ranked) // 3)
     middle = (len(ranked) - count) // 2
     sorts = {"best": ranked[:count], "median": ranked[middle : middle + count], "worst": ranked[len(ranked) - count :]}
     return sorts if len(ranked) >= 3 else {"all": ranked}
@@ -147,5 +147,5 @@ class Gallery:
 
 def _measured(score: Score, first: Metric) -> list[Metric]:
     """The metrics of a picture, the one by which it was chosen first."""
-    there = [metric for metric in METRICS if getattr(score, metric.key, None) is not None]
+    there = [metric for metric in OF_A_PICTURE if getattr(score, metric.key) is not None]
     return sorted(there, key=lambda metric: metric is not first)

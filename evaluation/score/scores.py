@@ -34,7 +34,8 @@ class Score:
         clip_t: cosine of picture and prompt, −1..1.
         aesthetic: about 1 to 10.
         blending: 0..1; None with fewer than two faces.
-        faces: that were looked at.
+        faces: that count.
+        faces_found: how many there are, also of those that do not count.
         likeness: who is on them.
     """
 
@@ -44,6 +45,7 @@ class Score:
     aesthetic: float | None = None
     blending: float | None = None
     faces: tuple[Face, ...] = ()
+    faces_found: int = 0
     likeness: Likeness | None = None
 
 
@@ -72,7 +74,7 @@ class Scorer:
             UniPortraitError: a picture that cannot be read, or a reference without a face.
         """
         likeness = self._likeness(pictures)
-        clip_t, aesthetic = self._prompt_and_taste(pictures)
+        clip_t, aesthetic = self._clip_scores(pictures)
         return [
             Score(
                 picture,
@@ -81,22 +83,23 @@ class Scorer:
                 aesthetic=liked,
                 blending=who and who.blending,
                 faces=faces,
+                faces_found=count,
                 likeness=who,
             )
-            for picture, (faces, who), fits, liked in zip(pictures, likeness, clip_t, aesthetic, strict=True)
+            for picture, (faces, count, who), fits, liked in zip(pictures, likeness, clip_t, aesthetic, strict=True)
         ]
 
     def vectors(self, files: Sequence[Path]) -> torch.Tensor | None:
         """Features for FID, (pictures, dim); None without a model for it, or in other processes than the main one."""
-        if not self.models.features:
+        if not self.models.fid_features:
             return None
-        return self._vectors(EmbeddingExtractor("FID", self.models.features), files)
+        return self._vectors(EmbeddingExtractor("FID", self.models.fid_features), files)
 
-    def _likeness(self, pictures: Sequence[Picture]) -> list[tuple[tuple[Face, ...], Likeness | None]]:
+    def _likeness(self, pictures: Sequence[Picture]) -> list[tuple[tuple[Face, ...], int, Likeness | None]]:
         extractor = face_extractor(self.models)
         photos = references_of(pictures)
         if extractor is None or not all(photos.values()):
-            return [((), None)] * len(pictures)
+            return [((), 0, None)] * len(pictures)
         names = [(name, file) for name, files in photos.items() for file in files]
         seen = extract(extractor, [file for _, file in names], self.cache, self.batch, self.state)
         people = None
@@ -107,20 +110,21 @@ class Scorer:
             people = {name: mean_embedding(torch.stack(faces)) for name, faces in people.items()}
         found = extract(extractor, [picture.file for picture in pictures], self.cache, self.batch, self.state)
         if found is None or people is None:
-            return [((), None)] * len(pictures)
+            return [((), 0, None)] * len(pictures)
         return [self._judge(picture, features, people) for picture, features in zip(pictures, found, strict=True)]
 
     def _judge(
         self, picture: Picture, features: Features, people: dict[str, torch.Tensor]
-    ) -> tuple[tuple[Face, ...], Likeness]:
+    ) -> tuple[tuple[Face, ...], int, Likeness]:
         wanted = torch.stack([people[name] for name in picture.people])
         faces, embeddings = unpack_faces(features), embeddings_of(features, wanted.shape[1])
+        count = len(faces)
         if self.faces == LARGEST:
             kept = sorted(range(len(faces)), key=lambda number: -faces[number].area)[: len(wanted)]
             faces, embeddings = [faces[number] for number in kept], embeddings[kept]
-        return tuple(faces), judge(embeddings, wanted, SAME_PERSON)
+        return tuple(faces), count, judge(embeddings, wanted, SAME_PERSON)
 
-    def _prompt_and_taste(self, pictures: Sequence[Picture]) -> tuple[list[float | None], list[float | None]]:
+    def _clip_scores(self, pictures: Sequence[Picture]) -> tuple[list[float | None], list[float | None]]:
         nothing: list[float | None] = [None] * len(pictures)
         if not self.models.text_image:
             return nothing, nothing

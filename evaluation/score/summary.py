@@ -20,7 +20,7 @@ class Metric:
 
     Attributes:
         name: its heading.
-        key: the attribute of `Score`, also in files; FID, which no single picture has, is not there.
+        key: the attribute of `Score` for those `OF_A_PICTURE`, also in files.
         scale: what values are multiplied by, to be written as the paper does.
         better: "higher", "lower", or "" where neither is.
         decimals: that are written.
@@ -39,6 +39,7 @@ FID = Metric("FID", "fid", 1, "lower", 1)
 AESTHETIC = Metric("LAION-Aes", "aesthetic", 1, "higher", 2)
 BLENDING = Metric("BS", "blending", 100, "lower", 1)
 METRICS = (FACE_SIM, CLIP_T, FID, AESTHETIC, BLENDING)
+OF_A_PICTURE = (FACE_SIM, CLIP_T, AESTHETIC, BLENDING)
 
 Numbers = dict[str, Estimate]
 """Estimates by key of the metric, not scaled."""
@@ -79,20 +80,20 @@ def summarise(name: str, scores: Sequence[Score], fid: Estimate | None, resample
         resamples: of the bootstrap.
     """
 
-    def numbers(chosen: Iterable[Score]) -> Numbers:
-        return _numbers(list(chosen), resamples)
+    def numbers(chosen: Iterable[Score], person: str | None = None) -> Numbers:
+        return _numbers(list(chosen), resamples, person)
 
     kinds = list(dict.fromkeys(score.picture.kind for score in scores))
     people = sorted({person for score in scores for person in score.picture.people})
     looked = [score for score in scores if score.likeness is not None]
-    spare = [len(score.faces) - len(score.picture.people) for score in looked]
+    spare = [score.faces_found - len(score.picture.people) for score in looked]
     return Summary(
         name=name,
         count=len(scores),
         numbers={**numbers(scores), **({FID.key: fid} if fid else {})},
         kinds={kind: numbers(s for s in scores if s.picture.kind == kind) for kind in kinds},
-        people={person: numbers(s for s in scores if person in s.picture.people) for person in people},
-        without_face=sum(not score.faces for score in looked),
+        people={person: numbers((s for s in scores if person in s.picture.people), person) for person in people},
+        without_face=sum(not score.faces_found for score in looked),
         too_few=sum(number < 0 for number in spare),
         too_many=sum(number > 0 for number in spare),
         scores=tuple(scores),
@@ -130,11 +131,12 @@ def _counted(function: Callable[[np.ndarray], float], update: Callable[[], objec
     return counted
 
 
-def _numbers(scores: Sequence[Score], resamples: int) -> Numbers:
-    units = units_of([score.picture.people for score in scores])
+def _numbers(scores: Sequence[Score], resamples: int, person: str | None) -> Numbers:
     found = {}
-    for metric in METRICS:
-        values = [getattr(score, metric.key, None) for score in scores]
-        if any(value is not None for value in values):
+    for metric in OF_A_PICTURE:
+        there = [score for score in scores if getattr(score, metric.key) is not None]
+        if there:
+            units = units_of([score.picture.people for score in there], person)
+            values = [getattr(score, metric.key) for score in there]
             found[metric.key] = mean_with_interval(values, units, resamples)
     return found

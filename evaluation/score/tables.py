@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..metrics.bootstrap import Estimate
@@ -17,7 +17,8 @@ PUBLISHED = Path(__file__).with_name("published.toml")
 ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 DASH = "–"
 LATEX_ARROWS = {"higher": r" $\uparrow$", "lower": r" $\downarrow$", "": ""}
-LATEX_CHARACTERS = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
+LATEX_WORDS = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+LATEX_CHARACTERS = {**LATEX_WORDS, "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ def rows_of(summaries: Sequence[Summary]) -> list[Row]:
     """One row for each folder, then the published ones that belong beside them."""
     own = [Row(summary.name, summary.numbers) for summary in summaries]
     sizes = sorted({len(score.picture.people) for summary in summaries for score in summary.scores})
-    return own + [row for size in sizes for row in published_rows(size)]
+    rows = [(size, row) for size in sizes for row in published_rows(size)]
+    if len(sizes) > 1:  # a method has a row for each
+        rows = [(size, replace(row, name=f"{row.name}, pictures of {size}")) for size, row in rows]
+    return own + [row for _, row in rows]
 
 
 def parts_of(parts: Mapping[str, Numbers]) -> list[Row]:

@@ -22,19 +22,21 @@ from PIL import Image, PngImagePlugin
 class FakeComfy(ThreadingHTTPServer):
     """
     Attributes:
-        mood: how it answers /prompt: "well", "500", "nothing", "nonsense", "reject", "fail" (the run ends in an error),
-            "forget" (the prompt is lost), "cut" (the picture is cut off) or "emptied" (as "nothing", and all photos are
-            lost). Prompts with photos that were not uploaded are always rejected.
+        manner: how it answers /prompt: "well", "500", "nothing", "nonsense", "reject", "partly" (one output is valid,
+            another is not), "fail" (the run ends in an error), "forget" (the prompt is lost), "cut" (the picture is cut
+            off) or "emptied" (as "nothing", and all photos are lost). Prompts with photos that were not uploaded are
+            always rejected.
         well_after: prompts after which it is well again; None for never.
         die_after: prompts after which it answers no more.
     """
 
     daemon_threads = True
 
-    def __init__(self, mood: str = "well", well_after: int | None = None, die_after: int | None = None):
+    def __init__(self, manner: str = "well", well_after: int | None = None, die_after: int | None = None):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.mood, self.well_after, self.die_after = mood, well_after, die_after
+        self.manner, self.well_after, self.die_after = manner, well_after, die_after
         self.prompts: list[dict[str, Any]] = []
+        self.cancelled: list[dict[str, Any]] = []
         self.uploads: dict[str, bytes] = {}
         self.history: dict[str, dict] = {}
         self.files: dict[str, bytes] = {}
@@ -44,7 +46,7 @@ class FakeComfy(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def draw(self, nodes: dict[str, Any], mood: str) -> str:
+    def draw(self, nodes: dict[str, Any], manner: str) -> str:
         number = str(uuid.uuid4())
         seed = nodes["3"]["inputs"]["seed"]
         about = PngImagePlugin.PngInfo()
@@ -53,13 +55,13 @@ class FakeComfy(ThreadingHTTPServer):
         Image.new("RGB", (64, 64), tuple(seed.to_bytes(4, "big")[1:])).save(stream, "PNG", pnginfo=about)
         content = stream.getvalue()
         name = f"{nodes['4']['inputs']['filename_prefix'].replace('/', '_')}_{len(self.files):05}_.png"
-        self.files[name] = content[: len(content) // 2] if mood == "cut" else content
+        self.files[name] = content[: len(content) // 2] if manner == "cut" else content
         entry = {"filename": name, "subfolder": "", "type": "output"}
         outputs = {"3": {"images": [{"filename": "preview.png"}]}, "4": {"images": [entry]}}
-        if mood == "fail":
+        if manner == "fail":
             error = {"node_id": "3", "node_type": "Draw", "exception_message": "No face found."}
             self.history[number] = {"status": {"status_str": "error", "messages": [["execution_error", error]]}}
-        elif mood != "forget":
+        elif manner != "forget":
             self.history[number] = {"status": {"status_str": "success"}, "outputs": outputs}
         return number
 
@@ -106,6 +108,9 @@ class Handler(BaseHTTPRequestHandler):
             name = re.search(rb'filename="([^"]+)"', body)[1].decode()
             self.server.uploads[name] = body
             self.answer({"name": name, "subfolder": "", "type": "input"})
+        elif self.path in ("/queue", "/interrupt"):
+            self.server.cancelled.append(json.loads(body))
+            self.answer({})
         elif self.path == "/prompt":
             self.prompt(json.loads(body)["prompt"])
         else:
@@ -115,21 +120,28 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.prompts.append(nodes)
             after = self.server.well_after
-            mood = "well" if after is not None and len(self.server.prompts) > after else self.server.mood
-            if mood == "500":
+            manner = "well" if after is not None and len(self.server.prompts) > after else self.server.manner
+            if manner == "500":
                 self.answer(b"broken", 500)
-            elif mood in ("nothing", "emptied"):
+            elif manner in ("nothing", "emptied"):
                 self.close_connection = True
-                if mood == "emptied":
+                if manner == "emptied":
                     self.server.uploads.clear()
-            elif mood == "nonsense":
+            elif manner == "nonsense":
                 self.answer(b"<html>hello</html>")
-            elif mood == "reject" or nodes["1"]["inputs"]["image"] not in self.server.uploads:
+            elif manner == "reject" or not self.has_photos(nodes):
                 errors = [{"message": "Value not in list", "details": "ckpt_name: 'x' not in []"}]
                 problem = {"3": {"class_type": "Draw", "errors": errors}}
                 self.answer({"error": {"message": "Prompt outputs failed validation"}, "node_errors": problem}, 400)
+            elif manner == "partly":
+                errors = {"9": {"class_type": "Draw", "errors": [{"message": "No", "details": "such node"}]}}
+                self.answer({"prompt_id": "half", "node_errors": errors})
             else:
-                self.answer({"prompt_id": self.server.draw(nodes, mood), "node_errors": {}})
+                self.answer({"prompt_id": self.server.draw(nodes, manner), "node_errors": {}})
+
+    def has_photos(self, nodes: dict[str, Any]) -> bool:
+        loaders = [node for node in nodes.values() if node["class_type"] == "LoadImage"]
+        return all(node["inputs"]["image"] in self.server.uploads for node in loaders)
 
 
 @contextmanager

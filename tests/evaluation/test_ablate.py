@@ -78,6 +78,8 @@ def test_an_ablation_makes_pictures_tables_and_curves(tmp_path, monkeypatch):
         (("[0.25, 2]", "[0.25]"), "has 2 places and the values"),
         (("values = [1, 2]", "values = [0, 2]"), r"wants \[0, 2\] photos"),
         (("values = [1, 2]", "values = [1, 3]"), "anna has fewer than 3 photos, which the point"),
+        (("[0.25, 2]", "[0.0, 1]"), "several points .* one folder, window/0_1"),
+        (('places = "photos"', 'places = "3.scale"'), "varies 3.scale along its lines and from line to line"),
         (('places = "3.scale"', 'places = "3.skale"'), "workflow.set is '3.skale'"),
         (('name = "window"', 'nam = "window"'), "`curve.1..nam` in .* is not known"),
     ],

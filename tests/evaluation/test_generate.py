@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 import benchmark
+import painted
 from evaluation.generate.run import make_pictures
+from evaluation.generate.work_queue import MOST_FAILURES, OUTDONE, WorkQueue
 from evaluation.generate.workflow import read_workflow
 from evaluation.pictures.manifest import MANIFEST, read_manifest
 from evaluation.pictures.reading import content_hash
@@ -52,6 +54,11 @@ def check_all(file: Path, folder: Path) -> None:
         if len(task.people[0].photos) == 1:
             assert photo.read_bytes() == task.people[0].photos[0].read_bytes()
         assert record["sha256"] == content_hash((folder / record["file"]).read_bytes())
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file of a folder but the lock."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
 @pytest.fixture
@@ -105,6 +112,7 @@ def test_a_manifest_that_was_cut_off(protocol):
         ('"scale": 1.0', '"scale": 0.5'),
         ('seed = "3.seed"', 'seed = "3.seed"\nset = { "3.scale" = 2.0 }'),
         ('name = "bert"', 'name = "carl"'),
+        ("# action", "# deeds"),
         ("pictures_per_prompt = 2", "pictures_per_prompt = 1"),
     ],
 )
@@ -114,10 +122,10 @@ def test_pictures_of_another_protocol_stay_as_they_are(protocol, change):
         for name in ("prompts.txt", "workflow.json", "protocol.toml"):
             file = protocol.parent / name
             file.write_text(file.read_text().replace(*change))
-        before = {path: path.read_bytes() for path in folder.glob("subject*")}
+        before = contents(folder)
         with pytest.raises(UniPortraitError, match="made by other settings|the protocol does not list"):
             run(protocol, server)
-        assert len(server.prompts) == 12 and before == {path: path.read_bytes() for path in before}
+        assert len(server.prompts) == 12 and before == contents(folder)
 
 
 def test_more_pictures_are_added(protocol):
@@ -128,15 +136,15 @@ def test_more_pictures_are_added(protocol):
         assert len(server.prompts) == 18
 
 
-@pytest.mark.parametrize("mood", ["500", "nothing", "nonsense", "forget", "cut", "emptied"])
-def test_a_server_that_is_well_again(protocol, mood):
-    with fake_comfy(mood, well_after=3) as server:
+@pytest.mark.parametrize("manner", ["500", "nothing", "nonsense", "forget", "cut", "emptied"])
+def test_a_server_that_is_well_again(protocol, manner):
+    with fake_comfy(manner, well_after=3) as server:
         check_all(protocol, run(protocol, server, patience=5))
 
 
-@pytest.mark.parametrize("mood", ["500", "nothing", "nonsense", "forget", "cut", "reject"])
-def test_the_others_do_the_work_of_a_server_that_is_of_no_use(protocol, mood):
-    with fake_comfy(mood) as broken, fake_comfy() as well:
+@pytest.mark.parametrize("manner", ["500", "nothing", "nonsense", "forget", "cut", "reject"])
+def test_the_others_do_the_work_of_a_server_that_is_of_no_use(protocol, manner):
+    with fake_comfy(manner) as broken, fake_comfy() as well:
         check_all(protocol, run(protocol, broken, well))
         assert broken.prompts and len(well.prompts) == 12
 
@@ -148,17 +156,17 @@ def test_the_others_do_the_work_of_a_server_that_dies(protocol):
 
 
 @pytest.mark.parametrize(
-    ("mood", "said"),
+    ("manner", "said"),
     [
         ("500", "12 of 12 pictures are not made, as no server is left .*answers /prompt with 500"),
         ("nothing", "does not answer"),
         ("nonsense", "something else than JSON"),
         ("reject", r"node 3 \(Draw\): Value not in list ckpt_name"),
-        ("fail", r"pictures could not be made; subject_0000.*node 3 \(Draw\): No face found\. Correct"),
+        ("fail", r"pictures could not be made.*; subject_0000.*node 3 \(Draw\): No face found\. Correct"),
     ],
 )
-def test_no_server_left(protocol, mood, said):
-    with fake_comfy(mood) as server, pytest.raises(UniPortraitError, match=said):
+def test_no_server_left(protocol, manner, said):
+    with fake_comfy(manner) as server, pytest.raises(UniPortraitError, match=said):
         run(protocol, server)
     with pytest.raises(UniPortraitError, match="no server is left .*does not answer"):
         run(protocol, server)  # nobody listens there any more
@@ -173,11 +181,124 @@ def test_pictures_that_fail_are_tried_twice_and_all_others_are_made(protocol):
     assert len(read_manifest(protocol.parent / "made")) == 11
 
 
+def test_a_server_whose_nodes_fail_does_no_harm(protocol):
+    """It fails everything at once, many times as fast as the other makes something."""
+    with fake_comfy("fail") as failing, fake_comfy() as well:
+        check_all(protocol, run(protocol, failing, well))
+        assert len(well.prompts) == 12 and failing.prompts
+
+
+def test_a_server_that_fails_what_others_make_is_given_up(protocol):
+    queue = WorkQueue(range(20), ["bad", "good"], lambda: None)
+    for _ in range(OUTDONE):
+        task = queue.take("bad")
+        queue.fail(task, "bad", "broken")
+        assert queue.take("good") == task, "the other tries it first"
+        queue.done(task, "good")
+    assert queue.take("bad") is None and queue.left == 20 - OUTDONE and not queue.failed
+    rest = [queue.take("good") for _ in range(queue.left)]
+    assert rest == list(range(OUTDONE, 20))
+
+
+def test_one_good_picture_between_failures_is_enough_to_go_on():
+    queue = WorkQueue(range(100), ["a", "b"], lambda: None)
+    for number in range(2 * MOST_FAILURES):
+        for server in ("a", "b"):
+            task = queue.take(server)
+            queue.done(task, server) if number == MOST_FAILURES else queue.fail(task, server, "no face")
+    assert not queue.stopped and len(queue.failed) > MOST_FAILURES
+
+
+def test_failures_end_nothing_while_a_server_has_not_failed():
+    queue = WorkQueue(range(100), ["slow", *"abcd"], lambda: None)
+    assert queue.take("slow") == 0
+    for _ in range(MOST_FAILURES + 2):
+        for server in "abcd":
+            queue.fail(queue.take(server), server, "broken")
+    assert len(queue.failed) == MOST_FAILURES + 2 and not queue.stopped
+
+
+def test_pictures_that_were_not_tried_are_counted(tmp_path):
+    file = benchmark.write_protocol(tmp_path, PEOPLE, pictures=10)
+    said = r"1\d of 60 pictures could not be made, 4\d were not tried"
+    with fake_comfy("fail") as server, pytest.raises(UniPortraitError, match=said):
+        run(file, server)
+
+
+def test_a_prompt_that_is_valid_in_part_is_cancelled(protocol):
+    with fake_comfy("partly") as server, pytest.raises(UniPortraitError, match="No such node"):
+        run(protocol, server)
+    assert {"delete": ["half"]} in server.cancelled and {"prompt_id": "half"} in server.cancelled
+
+
+def test_a_disk_that_fails_once_ends_the_run_and_is_not_blamed_on_the_server(protocol, monkeypatch):
+    """Once, when the third record is to be on the disk."""
+    from evaluation.pictures import manifest
+
+    sync, calls = os.fsync, []
+
+    def fails_once(file: int) -> None:
+        calls.append(file)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        sync(file)
+
+    monkeypatch.setattr(manifest.os, "fsync", fails_once)
+    folder = protocol.parent / "made"
+    with fake_comfy() as server:
+        with pytest.raises(UniPortraitError, match=f"cannot be kept in {folder} .No space left on device"):
+            run(protocol, server)
+        assert 2 <= len(read_manifest(folder)) < 12
+        check_all(protocol, run(protocol, server))
+
+
+def test_a_record_is_in_the_manifest_or_not_at_all(protocol, monkeypatch):
+    from evaluation.pictures import manifest
+
+    with fake_comfy() as server:
+        folder = run(protocol, server)
+    before = contents(folder)
+
+    def fails(file: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(manifest.os, "fsync", fails)
+    with pytest.raises(OSError):
+        manifest.append_record(folder, read_manifest(folder)[0])
+    assert contents(folder) == before
+
+
+def test_photos_that_are_gone_are_put_back_and_what_a_kill_left_is_removed(protocol):
+    with fake_comfy() as server:
+        folder = run(protocol, server)
+        (folder / "film.mkv.part").write_bytes(b"somebody else's")
+        before = contents(folder)
+        for photo in (folder / "references").iterdir():
+            photo.unlink()
+        (folder / "subject_0000.png.7.part").write_bytes(b"half")
+        run(protocol, server)
+        assert contents(folder) == before and len(server.prompts) == 12
+
+
+def test_a_workflow_without_photos_is_sent_none(protocol):
+    """Who is meant still tells pictures apart."""
+    protocol.write_text(protocol.read_text().replace('photos = ["Photo.image"]', "photos = []"))
+    nodes = {number: node for number, node in benchmark.WORKFLOW.items() if number != "1"}
+    (protocol.parent / "workflow.json").write_text(json.dumps(nodes))
+    with fake_comfy() as server:
+        folder = run(protocol, server)
+        assert not server.uploads and len(read_manifest(folder)) == 12
+        assert all((folder / name).is_file() for r in read_manifest(folder) for names in r.references for name in names)
+        painted.save(protocol.parent / "photos" / "bert0.png", [painted.PEOPLE["carl"]])
+        with pytest.raises(UniPortraitError, match="made by other settings, photos"):
+            run(protocol, server)
+
+
 def test_photos_that_cannot_be_read_are_an_error_before_the_first_picture(protocol):
     (protocol.parent / "photos" / "dora1.png").write_bytes(b"no picture")
     with fake_comfy() as server, pytest.raises(UniPortraitError, match="dora1.png cannot be read"):
         run(protocol, server)
-    assert not server.prompts
+    assert not server.prompts and not contents(protocol.parent / "made")
 
 
 def test_two_runs_do_not_write_to_one_folder(protocol):
@@ -209,7 +330,9 @@ def test_the_command_killed_five_times(tmp_path):
     assert sum(len(server.prompts) for server in servers) <= 60 + 5 * 2 * 2, "a kill costs what was in the queues"
 
 
-def test_a_generator_needs_no_pytorch():
-    code = "import sys, evaluation.__main__, evaluation.generate.run; print('torch' in sys.modules)"
+def test_a_generator_needs_no_pytorch_and_nothing_else_that_only_scoring_needs():
+    code = "import sys, evaluation.__main__, evaluation.generate.run; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"
+    loaded = {name.split(".")[0] for name in run.stdout.split()}
+    assert {"requests", "PIL", "numpy", "tqdm", "filelock"} <= loaded
+    assert not loaded & {"torch", "scipy", "transformers", "safetensors", "accelerate", "cv2", "matplotlib", "jinja2"}

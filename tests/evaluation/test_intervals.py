@@ -67,12 +67,18 @@ def test_a_picture_counts_as_often_as_its_people_are_drawn_together():
         np.testing.assert_array_equal(weights[:, group[picture]], drawn[:, one] * drawn[:, other])
 
 
-def test_the_mean_is_of_what_has_a_value():
+def test_with_somebody_who_is_in_all_pictures_it_is_the_others_who_are_drawn():
+    beside = [("00", f"{number:02}") for number in range(1, 8) for _ in range(4)]
+    assert units_of(beside, "00") == units_of([picture[1:] for picture in beside]) and units_of(beside, "00").count == 7
+    assert units_of(beside[:16], "00").count == 16, "four others are too few"
+    assert units_of(people(1), "00").count == 12
+
+
+def test_a_mean():
     pictures = people(6)
-    values = [None if number % 3 else 0.25 for number in range(len(pictures))]
-    found = mean_with_interval(values, units_of(pictures), 50)
-    assert (found.value, found.low, found.high, found.count) == (0.25, 0.25, 0.25, 24)
-    assert np.isnan(mean_with_interval([None] * 3, units_of(people(1)[:3]), 50).value)
+    found = mean_with_interval([0.25] * len(pictures), units_of(pictures), 50)
+    assert (found.value, found.low, found.high, found.count) == (0.25, 0.25, 0.25, 72)
+    assert np.isnan(mean_with_interval([], units_of([]), 50).value)
     single = mean_with_interval([0.5], units_of([("a",)]), 50)
     assert (single.value, single.low) == (0.5, None)
 
@@ -96,3 +102,4 @@ def test_the_interval_of_a_statistic_is_around_it_and_as_wide_as_its_spread():
     assert found.value == 2.0 and found.high - 2 == pytest.approx(2 - found.low)
     assert found.high - 2 == pytest.approx(1.96 / 20, rel=0.15)
     assert statistic_with_interval(2.0, mean, units, 0).low is None
+    assert statistic_with_interval(0.01, mean, units, 300).low == 0, "no distance is below 0"

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import recipe
-from evaluation.models.registry import load_model, load_models
+from evaluation.models.registry import _identity, load_model, load_models
 from standins.known_faces import FACES, photo
 from standins.yunet import write_yunet
 from uniportrait_core.embedding.backbone import FaceBackbone
@@ -115,13 +116,33 @@ def test_the_packs_detector(tmp_path, astronaut):
     np.testing.assert_allclose(face.landmarks, FACES["astronaut"][0].landmarks, atol=2)
 
 
-def test_the_detector_of_drawn_faces(tmp_path, astronaut):
+def test_the_detector_of_drawn_faces(tmp_path):
+    """A white disc on black, found by a network that takes what is bright for a face: made, not trained."""
     from uniportrait_core.faces.centre_detector import CentreNet
 
     network = CentreNet(8)
-    torch.nn.init.constant_(network.head[-1].bias, -9.0)  # that nothing is a face
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias) if layer.bias is not None else None
+    with torch.no_grad():
+        for stage in network.down[:2]:  # brightness goes through the first channel, down to every fourth pixel
+            for layer in (stage[0], stage[3]):
+                layer.weight[0, :, 1, 1] = 0
+                layer.weight[0, 0, 1, 1] = 1
+        network.across[0].weight[0, 0] = 1
+        network.head[0].weight[0, 0] = 1  # in a window of three spots
+        network.head[-1].weight[0, 0] = 1
+        network.head[-1].bias[0] = -6.0
+        network.head[-1].bias[1:] = torch.tensor([-1, -1, 1, 1, -0.5, -0.5, 0.5, -0.5, 0, 0, -0.4, 0.5, 0.4, 0.5])
     save_file(network.state_dict(), tmp_path / "centre.safetensors")
-    assert load("detector", "centre:centre.safetensors", tmp_path)(astronaut) == []
+    detect = load("detector", "centre:centre.safetensors", tmp_path)
+    picture = np.zeros((640, 640, 3), np.uint8)
+    assert detect(picture) == []
+    cv2.circle(picture, (416, 224), 30, (255, 255, 255), -1)
+    face = max(detect(picture), key=lambda face: face.confidence)
+    np.testing.assert_allclose((face.box[:2] + face.box[2:]) / 2, [416, 224], atol=20)
+    np.testing.assert_allclose(face.landmarks[1] - face.landmarks[0], [64, 0], atol=0.1)
 
 
 # Text and pictures
@@ -174,7 +195,7 @@ def test_inception_takes_pictures_of_all_sizes(tmp_path, monkeypatch, astronaut)
         torch.manual_seed(0)
         model = fidelity.FeatureExtractorInceptionV3("inception", ["2048"])
     torch.save(model.state_dict(), tmp_path / "inception.pth")
-    inception = load("features", "inception:inception.pth", tmp_path)
+    inception = load("fid_features", "inception:inception.pth", tmp_path)
     pictures = [astronaut, astronaut[:200], astronaut[::-1], astronaut[:200, ::-1]]
     found = inception(pictures)
     assert found.shape == (4, 2048)
@@ -195,6 +216,15 @@ def test_another_recogniser_takes_the_place_by_its_name(tmp_path):
     assert identities[0] != identities[1], "other content, other model"
 
 
+def test_of_a_folder_only_what_a_loader_reads_tells_it_apart(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    before = _identity(tmp_path)
+    (tmp_path / "flax_model.msgpack").write_bytes(b"not read")
+    assert _identity(tmp_path) == before
+    (tmp_path / "model.safetensors").write_bytes(b"read")
+    assert _identity(tmp_path) != before
+
+
 @pytest.mark.parametrize(
     ("part", "spec", "said"),
     [
@@ -203,20 +233,23 @@ def test_another_recogniser_takes_the_place_by_its_name(tmp_path):
         ("recogniser", "vgg:text.pt", "recogniser 'vgg' is not known; known are facenet, arcface, adaface"),
         ("recogniser", "painted.nothing", "is not known"),
         ("recogniser", "no.module.load", "is not known"),
+        ("recogniser", "lacking.load", r"cannot be imported \(No module named 'no_such_package'\). Install what"),
         ("recogniser", "facenet:text.pt", "text.pt cannot be read as weights|text.pt holds Python objects"),
         ("recogniser", "facenet:other.safetensors", "holds other weights than needed here"),
         ("recogniser", "adaface:other.safetensors", "input_layer.0.weight is missing"),
         ("recogniser", "arcface:other.safetensors", "needed here: an IR face recognition backbone"),
         ("aesthetic", "laion:other.safetensors", "holds other weights"),
-        ("features", "inception:other.safetensors", "inception|holds other weights"),
+        ("fid_features", "inception:other.safetensors", "holds other weights than needed here"),
         ("text_image", "clip:.", "cannot be read as a CLIP model"),
         ("detector", "yunet:text.pt", "is not a YuNet model"),
         ("detector", "insightface:.", "has no detection model"),
         ("detector", "centre:other.safetensors", "cannot be read as the detector of drawn faces"),
     ],
 )
-def test_files_that_are_something_else(tmp_path, part, spec, said):
+def test_files_that_are_something_else(tmp_path, monkeypatch, part, spec, said):
     (tmp_path / "text.pt").write_text("no weights")
+    (tmp_path / "lacking.py").write_text("import no_such_package")
+    monkeypatch.syspath_prepend(tmp_path)
     save_file({"some.weight": torch.zeros(3, 2), "some.bias": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(UniPortraitError, match=said):
         load(part, spec, tmp_path)
@@ -228,7 +261,7 @@ def test_no_code_in_a_file_is_run(tmp_path):
             return (sys.exit, (3,))
 
     torch.save({"x": Boom()}, tmp_path / "bad.pt")
-    for part, name in (("recogniser", "facenet"), ("recogniser", "adaface"), ("features", "inception")):
+    for part, name in (("recogniser", "facenet"), ("recogniser", "adaface"), ("fid_features", "inception")):
         with pytest.raises(UniPortraitError, match="nothing of it was run"):
             load(part, f"{name}:bad.pt", tmp_path)
 

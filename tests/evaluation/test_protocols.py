@@ -50,7 +50,8 @@ def test_two_people_are_105_pairs_of_21_prompts(celeba):
     assert len(tasks) == 105 * 21 * 4
     pairs = list(dict.fromkeys(tuple(person.name for person in task.people) for task in tasks))
     assert pairs == list(combinations([f"{number:06d}" for number in CELEBA], 2))
-    assert {task.kind for task in tasks} == set(KINDS)
+    kinds = [task.kind for task in tasks[:84:4]]
+    assert kinds == ["style"] * 7 + ["action"] * 8 + ["context"] * 6, "as FastComposer's 21 prompts are"
     assert "a man and a man" in tasks[0].prompt and "a man and a woman" in tasks[2 * 84].prompt
 
 
@@ -67,7 +68,7 @@ def test_methods_that_are_here(celeba, tmp_path, method, size):
     assert [task.stem for task in celeba(f"{method}_{size}").tasks()] == [task.stem for task in celeba(size).tasks()]
     protocol, settings = read_protocol(tmp_path / f"{method}_{size}.toml")
     workflow = read_workflow(settings.table("workflow"), len(protocol.groups[0]))
-    nodes = workflow.fill([["a.png"]] * len(protocol.groups[0]), "words", 5)
+    nodes = workflow.fill([["a.png"]] * len(workflow.photos), "words", 5)
     inputs = [(node["class_type"], name, value) for node in nodes.values() for name, value in node["inputs"].items()]
     assert ("KSampler", "seed", 5) in inputs and ("KSampler", "steps", 20) in inputs
     assert ("CLIPTextEncode", "text", "words") in inputs and ("EmptyLatentImage", "width", 512) in inputs
@@ -102,6 +103,8 @@ def test_a_prompt_list(tmp_path):
         ("last", "action"),
     ]
     assert prompts[1].of(["woman"]) == "a woman, a a woman"
+    file.write_text("# style\na {person}", "utf-8-sig")
+    assert [(prompt.text, prompt.kind) for prompt in read_prompts(file, 1)] == [("a {person}", "style")]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +113,7 @@ def test_a_prompt_list(tmp_path):
         ("", 1, "no prompt"),
         ("# style\n", 1, "no prompt"),
         ("a {persn}", 1, r"line 1 .* has \{persn\}"),
+        ("a {person}\n# style\n a {person} ", 1, "line 3 of .* is a prompt that was there before"),
         ("a {person}", 2, r"has \{person\}, which nothing fills in pictures of 2"),
     ],
 )
@@ -121,7 +125,7 @@ def test_prompt_lists_that_are_wrong(tmp_path, prompts, size, said):
 
 
 def test_people_are_found_by_name_by_folder_and_by_themselves(tmp_path):
-    for name in ("a.jpg", "b/2.png", "b/1.jpg", "c.webp", "notes.txt"):
+    for name in ("a.jpg", "b/2.png", "b/1.jpg", "c.webp", "notes.txt", "D.E.JPG", "J. R. Smith/one.Png"):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "photos" / name).write_bytes(b"")
     (tmp_path / "prompts.txt").write_text("x")
@@ -129,7 +133,8 @@ def test_people_are_found_by_name_by_folder_and_by_themselves(tmp_path):
     file.write_text('prompts = "prompts.txt"\n[references]\nfolder = "photos"\n')
     protocol, _ = read_protocol(file)
     found = {person.name: [photo.name for photo in person.photos] for (person,) in protocol.groups}
-    assert found == {"a": ["a.jpg"], "b": ["1.jpg", "2.png"], "c": ["c.webp"]}
+    smith = {"D.E": ["D.E.JPG"], "J. R. Smith": ["one.Png"]}
+    assert found == {"a": ["a.jpg"], "b": ["1.jpg", "2.png"], "c": ["c.webp"], **smith}
     assert protocol.name == "p" and protocol.groups[0][0].noun == "person"
     file.write_text('prompts = "prompts.txt"\nphotos_per_person = 1\n[references]\nfolder = "photos"\n')
     assert {len(person.photos) for (person,) in read_protocol(file)[0].groups} == {1}
@@ -144,6 +149,10 @@ def test_people_are_found_by_name_by_folder_and_by_themselves(tmp_path):
         (("pictures_per_prompt = 2", "pictures_per_promt = 2"), "`pictures_per_promt` in .* is not known"),
         (("people_per_picture = 1", "people_per_picture = 3"), "2 people for pictures of 3"),
         (("people_per_picture = 1", 'people_per_picture = 2\ngroups = [["anna", "eve"]]'), "is not 2 of the people"),
+        (("people_per_picture = 1", "people_per_picture = 1\ngroups = []"), "`groups` is empty"),
+        (("people_per_picture = 1", "people_per_picture = 1\ngroups = [1]"), "The group 1 is not 1 of the people"),
+        (("people_per_picture = 1", "people_per_picture = 1\ngroups = [[1]]"), r"The group \[1\] is not 1 of"),
+        (("people_per_picture = 1", 'people_per_picture = 2\ngroups = [["anna", "anna"]]'), "is not 2 of the people"),
         (('folder = "photos"', 'folder = "nowhere"'), "nowhere is not a folder"),
         (('name = "bert"', 'name = "anna"'), "two people called anna"),
         (("bert0.png", "bert9.png"), "bert9.png was not found, a photo of bert"),

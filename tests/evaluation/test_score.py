@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from evaluation.pictures.manifest import MANIFEST
 from evaluation.pictures.reading import read_picture
 from evaluation.protocol.protocol import read_protocol
 from evaluation.score.cache import FeatureCache
-from evaluation.score.run import score_folder
+from evaluation.score.features import extract, face_extractor
+from evaluation.score.run import check_fid, named_folders, notes_on, score_folder
 from evaluation.score.scores import Score, Scorer
 from fake_comfy import fake_comfy
 from uniportrait_core.errors import UniPortraitError
@@ -109,6 +111,9 @@ def test_all_faces_or_the_largest(tmp_path, state):
     found = [Scorer(models, cache, state, faces=faces).scores(pictures)[0] for faces in ("all", "largest")]
     assert [score.face_sim for score in found] == pytest.approx([1, 0], abs=0.01)
     assert [len(score.faces) for score in found] == [2, 1]
+    assert [score.faces_found for score in found] == [2, 2]
+    many = [score_folder(Scorer(models, cache, state, faces=f), "x", pictures).too_many for f in ("all", "largest")]
+    assert many == [1, 1], "faces that are found, whichever count"
 
 
 def test_a_picture_is_the_same_in_every_file(scorer, tmp_path):
@@ -146,7 +151,7 @@ def test_clip_t_taste_and_fid(tmp_path, state, clip_folder):
     draw = np.random.default_rng(0)
     torch.save({"0.weight": torch.from_numpy(draw.normal(size=(1, 16))), "0.bias": torch.zeros(1)}, tmp_path / "a.pth")
     pictures = pictures_of(tmp_path)
-    extra = {"text_image": f"clip:{clip_folder}", "aesthetic": "laion:a.pth", "features": "painted.load_features"}
+    extra = {"text_image": f"clip:{clip_folder}", "aesthetic": "laion:a.pth", "fid_features": "painted.load_features"}
     models = load_models(benchmark.write_models(tmp_path, **extra), CPU)
     scorer = Scorer(models, FeatureCache(tmp_path / "cache.sqlite"), state, batch=3)
     reference = benchmark.write_pictures(tmp_path / "reference", {**SINGLES, (0, 1, 1): ["dora"], (1, 1, 0): ["anna"]})
@@ -156,13 +161,15 @@ def test_clip_t_taste_and_fid(tmp_path, state, clip_folder):
     seen, said = clip.embed_pictures(pixels), clip.embed_texts([picture.prompt for picture in pictures])
     assert [score.clip_t for score in summary.scores] == pytest.approx((seen * said).sum(-1).tolist(), abs=1e-5)
     assert [score.aesthetic for score in summary.scores] == pytest.approx(models.aesthetic.run(seen).tolist(), abs=1e-5)
-    features = models.features.run
+    features = models.fid_features.run
     others = [np.asarray(Image.open(file)) for file in sorted(reference.iterdir())]
     fid = summary.numbers["fid"]
     assert fid.value == pytest.approx(distance(fit(features(pixels)), fit(features(others))), rel=1e-6)
     assert fid.low < fid.value < fid.high
-    same = score_folder(scorer, "x", pictures, pictures[0].file.parent)
-    assert same.numbers["fid"].value == pytest.approx(0, abs=1e-6) and same.numbers["fid"].low is None
+    same = shutil.copytree(pictures[0].file.parent, tmp_path / "same")
+    fid = score_folder(scorer, "x", pictures, same).numbers["fid"]
+    assert fid.value == pytest.approx(0, abs=1e-6) and fid.low is None
+    assert "fid" not in score_folder(scorer, "x", pictures, pictures[0].file.parent).numbers, "to itself says nothing"
     (tmp_path / "one").mkdir()
     shutil.copy(pictures[0].file, tmp_path / "one")
     with pytest.raises(UniPortraitError, match="FID needs two pictures or more"):
@@ -192,6 +199,44 @@ def test_a_picture_that_cannot_be_read_is_named_and_what_was_seen_is_kept(scorer
     broken.write_bytes(broken.read_bytes()[:50])
     with pytest.raises(UniPortraitError, match=f"{broken.name} cannot be read as a picture"):
         scorer.scores(pictures)
+    extractor = face_extractor(scorer.models)
+    known = scorer.cache.known(extractor.identity)
+    kept = [content in known for content in scorer.cache.contents([picture.file for picture in pictures])]
+    assert kept == [True] * 6 + [False] * 2, "the first batch; dora and the broken one are in the second"
+
+
+def test_a_photo_that_is_gone_is_named(scorer, tmp_path):
+    pictures = pictures_of(tmp_path)
+    pictures[-1].references[0][0].unlink()
+    with pytest.raises(UniPortraitError, match=r"bert0\.png cannot be read \(No such file"):
+        scorer.scores(pictures)
+
+
+def test_half_of_what_fid_needs_is_an_error(tmp_path):
+    models = load_models(benchmark.write_models(tmp_path), CPU)
+    with pytest.raises(UniPortraitError, match="There is --fid-reference but no `fid_features`"):
+        check_fid(models, tmp_path)
+    models = load_models(benchmark.write_models(tmp_path, fid_features="painted.load_features"), CPU)
+    with pytest.raises(UniPortraitError, match="There is `fid_features` .* but no --fid-reference"):
+        check_fid(models, None)
+
+
+def test_notes_are_on_what_was_measured(scorer, tmp_path):
+    summary = score_folder(scorer, "x", pictures_of(tmp_path))
+    text = " ".join(notes_on(scorer, [summary], None, 7))
+    assert "Face Sim: all faces" in text and "--faces largest" in text and "FID" not in text
+    largest = " ".join(notes_on(replace(scorer, faces="largest"), [summary], None, 7))
+    assert "Not of the published protocol" not in largest
+    assert "Face Sim" not in " ".join(notes_on(scorer, [replace(summary, numbers={})], None, 7))
+
+
+def test_names_that_files_would_share_and_pictures_that_are_there_twice(tmp_path):
+    with pytest.raises(UniPortraitError, match="are called a b and a_b"):
+        named_folders(["a b=x", "a_b=y"])
+    pictures = pictures_of(tmp_path)
+    Image.open(pictures[0].file).save(pictures[0].file.with_suffix(".jpg"))
+    with pytest.raises(UniPortraitError, match="0000.jpg and .*0000.png, which are one picture's name"):
+        read_folder(pictures[0].file.parent, read_protocol(tmp_path / "protocol.toml")[0])
 
 
 def test_names_and_protocol_that_do_not_match(tmp_path, caplog):
@@ -233,7 +278,10 @@ def test_a_manifest_that_was_cut_off_is_scored_as_far_as_it_goes(tmp_path, caplo
     assert len(pictures) == 7 and "1 pictures are not scored" in caplog.text
     assert all(photo.is_file() for picture in pictures for photos in picture.references for photo in photos)
     pictures[0].file.unlink()
-    assert len(read_folder(folder)) == 6
+    painted.save(pictures[1].file, [painted.PEOPLE["dora"]])
+    with caplog.at_level(logging.WARNING):
+        assert len(read_folder(folder)) == 6
+    assert "1 pictures are not as they were made" in caplog.text
 
 
 # The cache
@@ -251,8 +299,6 @@ class CountingExtractor:
 
 
 def test_features_are_found_once_for_each_content_and_model(tmp_path, state):
-    from evaluation.score.features import extract
-
     files = [painted.save(tmp_path / f"{n}.png", [painted.PEOPLE[n]]) for n in ("anna", "bert", "dora")]
     (tmp_path / "copy.png").write_bytes(files[0].read_bytes())
     extractor = CountingExtractor()
@@ -277,12 +323,12 @@ def test_features_are_found_once_for_each_content_and_model(tmp_path, state):
 # The command
 
 
-def score_command(tmp_path: Path, *launcher: str) -> subprocess.CompletedProcess:
+def score_command(tmp_path: Path, *launcher: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
     arguments = ["-m", "evaluation", "score", f"mine={tmp_path / 'pictures'}", str(tmp_path / "other")]
     arguments += ["--protocol", str(tmp_path / "protocol.toml"), "--models", str(tmp_path / "models.toml")]
     arguments += ["--output", str(tmp_path / "report"), "--cache", str(tmp_path / "cache.sqlite"), "--batch", "2"]
-    arguments += ["--fid-reference", str(tmp_path / "other"), "--fid-resamples", "5"]
+    arguments += ["--fid-reference", str(tmp_path / "other"), "--fid-resamples", "5", *options]
     command = [sys.executable, *launcher, *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
@@ -296,7 +342,7 @@ def score_command(tmp_path: Path, *launcher: str) -> subprocess.CompletedProcess
 def test_a_report(tmp_path, launcher):
     pictures_of(tmp_path)
     shutil.copytree(tmp_path / "pictures", tmp_path / "other")
-    benchmark.write_models(tmp_path, features="painted.load_features")
+    benchmark.write_models(tmp_path, fid_features="painted.load_features")
     run = score_command(tmp_path, *launcher)
     assert run.returncode == 0, run.stderr
     report = tmp_path / "report"
@@ -321,7 +367,9 @@ def test_a_report(tmp_path, launcher):
 
 def test_mistakes_at_the_command_line_are_told_in_a_sentence(tmp_path):
     pictures_of(tmp_path)
-    benchmark.write_models(tmp_path, features="painted.load_features")
+    benchmark.write_models(tmp_path, fid_features="painted.load_features")
     (tmp_path / "other").mkdir()
+    run = score_command(tmp_path, options=("--batch", "0"))
+    assert run.returncode == 1 and "--batch is 0, needed is 1 or more" in run.stderr
     run = score_command(tmp_path)
     assert run.returncode == 1 and "has no pictures" in run.stderr and "Traceback" not in run.stderr

@@ -3,13 +3,17 @@
 import csv
 import io
 import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from evaluation.metrics.bootstrap import Estimate
+from evaluation.pictures.folder import Picture
 from evaluation.score.page import choose
-from evaluation.score.summary import BLENDING, FACE_SIM
-from evaluation.score.tables import Row, comma_separated, latex, markdown, published_rows
+from evaluation.score.scores import Score
+from evaluation.score.summary import BLENDING, FACE_SIM, summarise
+from evaluation.score.tables import Row, comma_separated, latex, markdown, published_rows, rows_of
 
 ROWS = [
     Row("a|b_c", {"face_sim": Estimate(0.7114, 0.7, 0.722, 40), "fid": Estimate(55.26)}),
@@ -31,6 +35,11 @@ def test_latex_escapes_and_the_best_is_bold():
     assert lines[5] == r"d \& e & 50.0 & -- & -- \\" and lines[6] == r"f (published) & \textbf{90.0} & -- & -- \\"
 
 
+def test_latex_has_a_word_for_every_special_character():
+    (line,) = [line for line in latex([Row(r"a\b^c~d", {"fid": Estimate(1.0)})]).splitlines() if line.startswith("a")]
+    assert line.startswith(r"a\textbackslash{}b\textasciicircum{}c\textasciitilde{}d &")
+
+
 def test_comma_separated():
     one, two, three = csv.DictReader(io.StringIO(comma_separated(ROWS)))
     assert (one["face_sim"], one["face_sim_low"], one["face_sim_pictures"]) == ("71.14", "70.0", "40")
@@ -43,6 +52,30 @@ def test_published_rows():
     assert [estimate.value for estimate in found] == pytest.approx([0.711, 0.673, 0.203]) and not published_rows(3)
     ablation = [numbers["face_sim"].value for name, numbers in one.items() if "Table 3" in name]
     assert ablation == pytest.approx([0.455, 0.583, 0.614, 0.645, 0.684])
+
+
+def test_a_published_method_has_a_row_for_each_size():
+    def folder(size: int) -> SimpleNamespace:
+        picture = SimpleNamespace(people=("a",) * size)
+        return SimpleNamespace(name=str(size), numbers={}, scores=[SimpleNamespace(picture=picture)])
+
+    names = [row.name for row in rows_of([folder(1), folder(2)])]
+    assert "UniPortrait, pictures of 1" in names and "UniPortrait, pictures of 2" in names
+    assert len(set(names)) == len(names) and "UniPortrait" in [row.name for row in rows_of([folder(2)])]
+
+
+def test_intervals_are_of_the_people_who_have_a_value():
+    """Of eight people whose pictures have Face Sim, four have BS: too few to draw people."""
+    names = [f"{number}" for number in range(8)]
+    scores = [
+        Score(Picture(Path(), "", "all", (name,), ()), face_sim=place / 8, blending=place / 8 if place < 4 else None)
+        for place, name in enumerate(names)
+        for _ in range(9)
+    ]
+    numbers = summarise("x", scores, None, 300).numbers
+    alone = summarise("x", [score for score in scores if score.blending is not None], None, 300).numbers
+    assert numbers["blending"] == alone["blending"]
+    assert numbers["blending"].high - numbers["blending"].low < numbers["face_sim"].high - numbers["face_sim"].low
 
 
 class Scored:

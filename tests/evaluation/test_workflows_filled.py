@@ -9,7 +9,7 @@ from PIL import Image
 import benchmark
 import painted
 from evaluation.generate.photos import read_photos
-from evaluation.generate.workflow import read_workflow
+from evaluation.generate.workflow import name_files, read_workflow
 from evaluation.settings import Table
 from uniportrait_core.errors import UniPortraitError
 
@@ -30,7 +30,7 @@ def test_places_are_filled_and_the_rest_stays(tmp_path):
     wanted["1"]["inputs"]["image"], wanted["2"]["inputs"]["text"] = "a.png", "a cat"
     wanted["3"]["inputs"] |= {"seed": 7, "scale": 0.5}
     assert nodes == wanted
-    assert workflow.name_files(nodes, "mine")["4"]["inputs"]["filename_prefix"] == "mine"
+    assert name_files(nodes, "mine")["4"]["inputs"]["filename_prefix"] == "mine"
 
 
 def test_several_photos_are_a_batch(tmp_path):

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,9 +26,10 @@ from .workflow import Workflow
 
 REFERENCES = "references"
 WORKFLOW = "workflow.json"
+PARTS = ("subject_*.part", f"{WORKFLOW}.*.part", f"{REFERENCES}/evaluation_*.part")  # left by a kill; others' stay
 
 
-class Album:
+class PictureFolder:
     """Keeps pictures: each is in the folder, whole, before its record is in the manifest, and only then is it there."""
 
     def __init__(self, folder: Path, workflow: Workflow):
@@ -43,27 +44,32 @@ class Album:
         self._lock = threading.Lock()
 
     @contextmanager
-    def opened(self) -> Iterator[Album]:
+    def opened(self) -> Iterator[PictureFolder]:
         """For the time of a `with` block nobody else may write here. Raises UniPortraitError where somebody does."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock")
         try:
-            lock.acquire(timeout=0)
+            lock = FileLock(self.folder / ".lock", timeout=0).acquire()
         except Timeout:
             raise UniPortraitError(
                 f"Another `generate` is writing to {self.folder}. Wait for it, or give another output."
             ) from None
         with lock:
             mend_manifest(self.folder)
-            _write(self.folder / WORKFLOW, json.dumps(self.workflow.nodes, indent=1).encode())
+            for pattern in PARTS:
+                for left_over in self.folder.glob(pattern):
+                    left_over.unlink()
             yield self
 
     def missing(self, tasks: Sequence[Task]) -> list[Task]:
-        """The tasks whose pictures are not here, or not as they were made.
+        """The tasks whose pictures are not here, or not as they were made. The photos of all others are put back.
 
         Raises:
-            UniPortraitError: there are pictures of another protocol, workflow or photo.
+            UniPortraitError: there are pictures of another protocol, workflow or photo; nothing is written then. Or a
+                photo cannot be read, now and not in an hour.
         """
+        everybody = {person for task in tasks for person in task.people}
+        for person in everybody:
+            self.photos(person)
         there = {}
         for record in read_manifest(self.folder):
             there[Path(record.file).stem] = record
@@ -76,6 +82,10 @@ class Album:
                 raise self._another(f"{record.file}, made by other settings, photos, prompt or seed")
             if record is None or not self._is_whole(record):
                 missing.append(task)
+        with self._writing("what is to be scored"):
+            _write(self.folder / WORKFLOW, json.dumps(self.workflow.nodes, indent=1).encode())
+            for person in everybody:
+                self._keep_references(person)
         return missing
 
     def photos(self, person: Person) -> tuple[Photo, ...]:
@@ -85,21 +95,30 @@ class Album:
                 self._photos[person] = read_photos(person.photos)
             return self._photos[person]
 
+    def photos_to_send(self, task: Task) -> list[tuple[Photo, ...]]:
+        """Of each person the photos that the workflow takes; none where it draws from words alone."""
+        return [self.photos(person) for person in task.people] if self.workflow.photos else []
+
     def key(self, task: Task) -> str:
-        """What tells pictures apart: a hash of the workflow with all that is filled in."""
-        photos = [[photo.name for photo in self.photos(person)] for person in task.people]
-        nodes = self.workflow.fill(photos, task.prompt, task.seed)
-        content = json.dumps([self.workflow.output, nodes], sort_keys=True)
+        """What tells pictures apart: a hash of the workflow with all that is filled in, and of whom it is to show."""
+        nodes = self.workflow.fill(_names(self.photos_to_send(task)), task.prompt, task.seed)
+        people = [person.name for person in task.people]
+        photos = _names(self.photos(person) for person in task.people)
+        content = json.dumps([self.workflow.output, nodes, people, photos, task.kind], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     def keep(self, task: Task, made: Made, server: str, seconds: float) -> None:
-        """Put a picture into the folder, then into the manifest. Raises GoneError where it is cut off."""
+        """Put a picture into the folder, then into the manifest.
+
+        Raises:
+            GoneError: it is cut off.
+            UniPortraitError: it cannot be written here.
+        """
         try:
             Image.open(io.BytesIO(made.content)).load()
         except (OSError, SyntaxError, ValueError) as error:
             raise GoneError(f"sent a picture that is not whole ({error})") from error
         file = task.stem + Path(made.name).suffix.lower()
-        _write(self.folder / file, made.content)
         record = Record(
             file=file,
             sha256=content_hash(made.content),
@@ -108,26 +127,36 @@ class Album:
             prompt_number=task.prompt_number,
             instance=task.instance,
             people=tuple(person.name for person in task.people),
-            references=tuple(self._references(person) for person in task.people),
+            references=tuple(_reference_names(self.photos(person)) for person in task.people),
             prompt=task.prompt,
             kind=task.kind,
             seed=task.seed,
             server=server,
             seconds=round(seconds, 3),
         )
-        with self._lock:
-            append_record(self.folder, record)
+        with self._writing(file):
+            _write(self.folder / file, made.content)
+            with self._lock:
+                append_record(self.folder, record)
 
-    def _references(self, person: Person) -> tuple[str, ...]:
+    def _keep_references(self, person: Person) -> None:
         """Copies of somebody's photos in the folder, so that it can be scored anywhere."""
-        names = []
-        for photo in self.photos(person):
-            file = self.folder / REFERENCES / photo.name
+        photos = self.photos(person)
+        for photo, name in zip(photos, _reference_names(photos), strict=True):
+            file = self.folder / name
             if not file.exists():
                 file.parent.mkdir(exist_ok=True)
                 _write(file, photo.content)
-            names.append(f"{REFERENCES}/{photo.name}")
-        return tuple(names)
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UniPortraitError(
+                f"{what} cannot be kept in {self.folder} ({error.strerror or error}). Make room or give another output "
+                "and run this again: what is there is kept."
+            ) from error
 
     def _is_whole(self, record: Record) -> bool:
         try:
@@ -139,6 +168,14 @@ class Album:
         return UniPortraitError(
             f"{self.folder} holds {found} ({MANIFEST}). Give another output, or delete this folder to start anew."
         )
+
+
+def _names(photos: Iterable[Sequence[Photo]]) -> list[list[str]]:
+    return [[photo.name for photo in of_one] for of_one in photos]
+
+
+def _reference_names(photos: Sequence[Photo]) -> tuple[str, ...]:
+    return tuple(f"{REFERENCES}/{photo.name}" for photo in photos)
 
 
 def _write(file: Path, content: bytes) -> None:
