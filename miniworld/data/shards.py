@@ -17,14 +17,15 @@ from uniportrait_core.faces.alignment import align
 from ..config import Preset
 from ..nets.tokens import tokens
 from ..world.captions import caption, portrait_caption
-from ..world.clothes import CLOTHES, COLOURS
+from ..world.clothes.drawing import CLOTHES
 from ..world.dice import Dice
+from ..world.dyes import COLOURS
 from ..world.expressions import EXPRESSIONS
 from ..world.hats import HATS
 from ..world.ink import STYLES
 from ..world.person import BEARDS, GLASSES, HAIR_STYLES, draw_person
 from ..world.picture import faces, picture
-from ..world.places import PLACES
+from ..world.places.table import PLACES
 from ..world.scene import NO_HAT, Scene, compose
 from ..world.seeds import BASE, MEASURING, TEST
 

@@ -4,11 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from ..world.captions import NUMBERS
-from ..world.clothes import CLOTHES, COLOURS
+from ..world.clothes.drawing import CLOTHES
+from ..world.dyes import COLOURS
 from ..world.expressions import EXPRESSIONS
 from ..world.hats import HATS
 from ..world.ink import STYLES
-from ..world.places import PLACES
+from ..world.places.table import PLACES
 from ..world.scene import NO_HAT
 
 PICTURE_HEADS = {"place": tuple(PLACES), "style": tuple(STYLES), "number": NUMBERS}
