@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from miniworld.data.crops import CROP_SIZE
 from miniworld.data.pixels import face_weights, roughen, sample_boxes, sample_faces, to_unit
-from miniworld.data.shards import CROP_SIZE
 from miniworld.world.picture import faces, picture
 from miniworld.world.scene import compose
 from uniportrait_core.embedding import face_features
