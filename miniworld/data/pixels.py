@@ -44,7 +44,8 @@ def sample_faces(pictures: Tensor, landmarks: Tensor, size: int) -> Tensor:
     target = torch.view_as_complex(_template(landmarks.device))
     source = torch.view_as_complex((landmarks * 2 - 1).contiguous())
     dz, dw = target - target.mean(), source - source.mean(dim=1, keepdim=True)
-    turn = (dz.conj() * dw).sum(dim=1) / (dz.conj() * dz).sum().real  # from the crop to the picture
+    # As in the core, least squares in the crop, then turned round; in the picture they would have another outcome.
+    turn = (dw.conj() * dw).sum(dim=1).real / (dw.conj() * dz).sum(dim=1)
     shift = source.mean(dim=1) - turn * target.mean()
     rows = (torch.stack((turn.real, -turn.imag, shift.real), 1), torch.stack((turn.imag, turn.real, shift.imag), 1))
     return _warp(pictures, torch.stack(rows, 1), size)
