@@ -35,7 +35,9 @@ class MeasuringNet(nn.Module):
             stages += [_Block(width) for _ in range(depth)]
         self.body = nn.Sequential(*stages)
         self.norm = nn.LayerNorm(widths[-1])
-        self.head = nn.Linear(widths[-1], embedding)
+        # Without the last norm all embeddings begin with the same direction, which a margin between directions cannot
+        # tell apart: the loss of the whole training stays what it was in the beginning.
+        self.head = nn.Sequential(nn.Linear(widths[-1], embedding), nn.BatchNorm1d(embedding))
 
     def forward(self, faces: Tensor) -> Tensor:
         """

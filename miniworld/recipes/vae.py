@@ -11,20 +11,21 @@ from uniportrait_core.files.checkpoint import load_backbone
 
 from ..data.pixels import face_weights, sample_faces, to_unit
 from ..nets.base_model import LATENT_CHANNELS, SCALING_FACTOR, new_vae
+from ..nets.norms import lean
 from ..weights import save_part
 from .fit import Fitted, fit
 from .job import Job
 
 DIVERGENCE = 3e-4  # weight of the latents' divergence from a normal distribution, per value
 EDGES, FACES, LIKENESS = 1.0, 3.0, 0.05  # weights of edges; of what lies in faces; of what the backbone sees in them
-LIKE_AFTER = 0.1  # share of the training: before, faces are not there to be seen
+LIKE_AFTER = 0.03  # share of the training: before, faces are not there to be seen
 
 
 def train_vae(job: Job) -> None:
     """Absolute differences of colours and of edges, more in faces, and what the face backbone sees there."""
     keys = ("pixels", "boxes", "landmarks", "count")
     store = job.store("scenes", *keys)
-    vae = new_vae(job.preset).to(job.device)
+    vae = lean(new_vae(job.preset)).to(job.device)
     backbone = load_backbone(job.files.backbone).to(job.device) if job.files.backbone.is_file() else None
     encode, decode = (torch.compile(f) if job.compiled else f for f in (vae.encoder, vae.decoder))
     side = job.preset.size

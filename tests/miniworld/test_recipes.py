@@ -10,8 +10,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from jobs_of_miniworld import job
 from miniworld.config import FULL, PRESETS, TINY, Budget
-from miniworld.files import Files
 from miniworld.nets.base_model import SCALING_FACTOR, new_text_encoder, new_unet, new_vae
 from miniworld.nets.classifiers import new_classifiers
 from miniworld.nets.recognisers import new_backbone, new_measuring_net
@@ -19,30 +19,11 @@ from miniworld.nets.tokens import load_tokenizer
 from miniworld.nets.vision import new_vision_encoder
 from miniworld.recipes import fit as loop
 from miniworld.recipes.detector import centre_loss
-from miniworld.recipes.job import Job
-from miniworld.recipes.lanes import RECIPES, train_all
+from miniworld.recipes.lanes import RECIPES
 from training.frozen.faces import FaceEncoder
 from training.frozen.latents import load_vae, scaled, to_moments
 from training.frozen.text import TextEncoder
 from uniportrait_core.faces.centre_detector import INPUT, STRIDE, CentreDetector, CentreNet, decode
-
-
-def job(folder: Path, **changes) -> Job:
-    settings = dict(
-        name="test", preset=TINY, budget=Budget(8, 60, 4, 1e-2), seed=1, device=torch.device("cpu"),
-        data=folder / "data", files=Files(folder), command="pytest",
-    )  # fmt: skip
-    return Job(**{**settings, **changes})
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Files:
-    """All networks after two steps."""
-    folder = tmp_path_factory.mktemp("miniworld")
-    budgets = {name: replace(budget, steps=2, batch=4) for name, budget in TINY.budgets.items()}
-    preset = replace(TINY, scenes=24, people=6, photos=2, checks=6, budgets=budgets)
-    assert train_all(job(folder, preset=preset), list(RECIPES), workers=1, lanes=False) == []
-    return Files(folder)
 
 
 @pytest.mark.parametrize("name", PRESETS)
