@@ -30,7 +30,7 @@ class Preset:
         people, photos: people, and face photos of each, for the backbone; as many other people for the recogniser
             that measures.
         checks: pictures, and people, on which quality is measured.
-        vae: channels of the autoencoder's four levels, multiples of 32 as the host's group norms want them.
+        vae: channels of the autoencoder's four levels, multiples of 32, as the host cannot make others.
         unet: channels of the UNet's four levels, likewise.
         heads: attention heads of the UNet.
         text, text_layers, text_heads: of the text encoder; `text` is the UNet's context.

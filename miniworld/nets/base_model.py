@@ -10,8 +10,8 @@ SCALING_FACTOR = 0.18215  # the host's for SD1.5; the autoencoder is brought to 
 REDUCTION = 8
 LATENT_CHANNELS = 4
 NORM_GROUPS = 8
-"""Of all group norms, where SD1.5 has 32: of its 320 channels these are 10 each, but of 32 single ones, and what lies in
-a channel's mean, how light a picture is and which colours it has, would be normed away."""
+"""Of all group norms. SD1.5 has 32 groups, for 128 channels and more; of 32 channels each would be one of its own, and
+what lies in a channel's mean, how light a picture is and of which colours, would be normed away."""
 
 
 def new_vae(preset: Preset) -> AutoencoderKL:
