@@ -30,7 +30,9 @@ from uniportrait_core.faces.centre_detector import INPUT, STRIDE, CentreDetector
 def test_sizes_fit_the_host(name):
     preset = PRESETS[name]
     assert preset.size % 64 == 0
-    assert not any(width % 32 for width in (*preset.vae, *preset.unet)), "the host makes group norms of 32 groups, whose number is changed afterwards"
+    assert not any(width % 32 for width in (*preset.vae, *preset.unet)), (
+        "the host makes 32 groups before they are changed"
+    )
     assert preset.text % 64 == 0, "heads of the pack's resampler are 64 wide"
     assert len(set(preset.backbone[1:])) == len(preset.backbone) - 1
     assert set(preset.budgets) == set(RECIPES)
