@@ -113,13 +113,15 @@ FULL = Preset(
     units=(1, 2, 2, 2),
     embedding=128,
     budgets={
+        # Side by side, while pictures are drawn (`recipes/lanes.py`): 90 s of an H100.
         "backbone": Budget(4_000, 35, 512, 3e-3),
-        "measure": Budget(4_000, 40, 512, 2e-3),
-        "vae": Budget(12_000, 125, 64, 1e-3),
-        "clip": Budget(3_000, 45, 384, 1.5e-3),
-        "unet": Budget(20_000, 150, 384, 1e-3),
-        "detector": Budget(4_000, 30, 256, 2e-3),
-        "classifiers": Budget(4_000, 40, 384, 2e-3),
+        "detector": Budget(4_000, 25, 256, 2e-3),
+        "clip": Budget(3_000, 40, 384, 1.5e-3),
+        "classifiers": Budget(4_000, 35, 384, 2e-3),
+        "measure": Budget(4_000, 65, 512, 2e-3),
+        # Alone.
+        "vae": Budget(20_000, 145, 32, 1e-3),
+        "unet": Budget(20_000, 145, 384, 1e-3),
     },
 )
 """What ships."""

@@ -14,6 +14,7 @@ from jobs_of_miniworld import job
 from miniworld.config import FULL, PRESETS, TINY, Budget
 from miniworld.nets.base_model import SCALING_FACTOR, new_text_encoder, new_unet, new_vae
 from miniworld.nets.classifiers import new_classifiers
+from miniworld.nets.norms import lean
 from miniworld.nets.recognisers import new_backbone, new_measuring_net
 from miniworld.nets.tokens import load_tokenizer
 from miniworld.nets.vision import new_vision_encoder
@@ -36,6 +37,23 @@ def test_sizes_fit_the_host(name):
     assert preset.text % 64 == 0, "heads of the pack's resampler are 64 wide"
     assert len(set(preset.backbone[1:])) == len(preset.backbone) - 1
     assert set(preset.budgets) == set(RECIPES)
+
+
+@pytest.mark.parametrize("new", (new_vae, new_unet))
+def test_no_channel_is_normed_alone(new):
+    """It would lose its mean, and a picture how light it is."""
+    norms = [module for module in new(FULL).modules() if isinstance(module, torch.nn.GroupNorm)]
+    assert len(norms) > 20 and all(norm.num_channels >= 4 * norm.num_groups for norm in norms)
+
+
+def test_lean_norms_keep_half_precision_and_mean_the_same():
+    norm, x = torch.nn.GroupNorm(2, 8), 3 + torch.randn(2, 8, 5, 5)
+    torch.nn.init.normal_(norm.weight)
+    wanted, names = norm(x), set(norm.state_dict())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = lean(norm)(x.bfloat16())
+    assert found.dtype == torch.bfloat16 and torch.allclose(found.float(), wanted, atol=0.05)
+    assert torch.equal(norm(x), wanted) and set(norm.state_dict()) == names
 
 
 def test_what_ships_is_small(trained):
@@ -121,6 +139,15 @@ def test_a_training_ends_when_its_time_is_over(tmp_path):
     short = job(tmp_path, budget=Budget(10**9, 0.3, 4, 1e-2))
     fitted = loop.fit(short, model, lambda _: model(torch.ones(4, 2)).square().mean())
     assert 1 < fitted.steps < 10**6 and 0.3 <= fitted.seconds < 5
+
+
+def test_batch_norms_are_measured_when_the_training_is_over(tmp_path):
+    """Four steps move a running mean a third of the way only."""
+    norm = torch.nn.BatchNorm1d(3)
+    short = job(tmp_path, budget=Budget(4, 60, 4, 1e-2))
+    fitted = loop.fit(short, norm, lambda _: norm(5 + 2 * torch.randn(64, 3)).square().mean())
+    assert torch.allclose(fitted.model.running_mean, torch.tensor(5.0), atol=0.3)
+    assert torch.allclose(fitted.model.running_var, torch.tensor(4.0), atol=0.6)
 
 
 def ideal_maps(points: torch.Tensor) -> torch.Tensor:
