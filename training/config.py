@@ -31,15 +31,16 @@ class Base(Table):
 
     Attributes:
         model: folder in the layout of diffusers: Stable Diffusion 1.5 of any width, 2, or SDXL.
-        clip_vision: folder of CLIP ViT-H/14 in the layout of transformers; "" where features are cached.
-        face_backbone: weight file of the face backbone; "" where features are cached.
+        clip_vision: folder of CLIP ViT-H/14 in the layout of transformers; needed with cached features too, for what
+            stands for nobody.
+        face_backbone: weight file of the face backbone.
         ip_adapter: weight file of a plain IP-Adapter, whose tokens take the place of the faces' in stage II; "" for
             faces.
     """
 
     model: Path
-    clip_vision: Path | Literal[""] = ""
-    face_backbone: Path | Literal[""] = ""
+    clip_vision: Path
+    face_backbone: Path
     ip_adapter: Path | Literal[""] = ""
 
 

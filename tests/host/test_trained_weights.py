@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import comfy.sample
 import comfy.utils
 import pytest
 import torch
@@ -14,14 +15,15 @@ from graph import Graph
 
 sys.path.append(str(Path(__file__).parents[2]))  # last: the pack's `nodes` must not hide the host's
 
-from diffusers import UNet2DConditionModel  # noqa: E402
+from diffusers import DDPMScheduler, UNet2DConditionModel  # noqa: E402
 
-from training.config import Config, Resampler  # noqa: E402
+from training.config import Config, Preview, Resampler  # noqa: E402
 from training.model.adapter import Adapter  # noqa: E402
 from training.model.build import new_resampler  # noqa: E402
 from training.model.layout import attention_layers, kind_of  # noqa: E402
 from training.model.network import FaceInputs, Network, Routing  # noqa: E402
 from training.run.export import export  # noqa: E402
+from training.run.sampler import Prompt, sample  # noqa: E402
 
 WIDTHS = (512, 448 + 48)  # of what the small backbone and the small CLIP see
 TOKENS, RANK, CLIP_DIM = 5, 4, 48
@@ -81,9 +83,9 @@ def weights(network, kind, small_weights, base):
     """Both files, as training exports them, loaded by the node."""
     folder = base / "models" / "uniportrait" / kind
     folder.mkdir(parents=True)
-    config = Config.model_validate(
-        {"base": {"model": "."}, "data": {"shards": ["."]}, "run": {"output": ".", "steps": 1, "batch": 1}}
-    )
+    base_model = {"model": ".", "clip_vision": ".", "face_backbone": "."}
+    run = {"output": ".", "steps": 1, "batch": 1}
+    config = Config.model_validate({"base": base_model, "data": {"shards": ["."]}, "run": run})
     trained = {name: value for name, value in network.named_parameters() if not name.startswith("unet.")}
     names = [
         f"{kind}/{export(trained, config, stage, kind_of(network.unet), 1, folder).name}"
@@ -131,6 +133,38 @@ def test_the_host_predicts_what_training_does(network, model, weights, core, kin
     found = small.call_unet(drawn, x, 400, text, [0], y)
     assert recipe.relative_error(found, wanted) <= 1e-5
     assert recipe.relative_error(small.call_unet(model, x, 400, text, [0], y), wanted) > 1e-2
+
+
+def test_the_picture_that_training_shows_is_the_hosts(network, model, weights, core, kind):
+    """DDIM with guidance, from the same noise, two people."""
+    if kind == "sdxl":
+        pytest.skip("the host's sampling of SDXL wants sizes that only its own text encoder gives")
+    text = recipe.noise("trained.text", (2, 77, 768))
+    there, noise = torch.ones(1, 2, dtype=torch.bool), recipe.noise("trained.start", (1, 4, 16, 8))
+    cond, uncond = recipe.noise("trained.tokens", (2, 2, TOKENS, 768))
+    settings = Preview(steps=4, guidance=2.0, id_scale=0.7)
+    scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1)
+    prompts = [Prompt(text[i : i + 1], None, tokens[None], there) for i, tokens in enumerate((cond, uncond))]
+    wanted, record = sample(network, scheduler, noise, *prompts, settings, "straight-through")
+    assert len(record.maps()) == 4
+
+    identity = core("embedding.identity").Identity
+    people = tuple(identity(*halves) for halves in zip(cond, uncond, strict=True))
+    drawn = small.apply(model, weights, people, id_scale=0.7)
+    sigma = model.get_model_object("model_sampling").sigma(torch.tensor(751.0))
+    found = comfy.sample.sample(
+        drawn,
+        noise * (1 + sigma**2).sqrt() / sigma,  # the host's first noise has no part of the picture's variance
+        4,
+        2.0,
+        "ddim",
+        "ddim_uniform",
+        *([[text[i : i + 1], {}]] for i in range(2)),
+        torch.zeros_like(noise),
+        seed=0,
+    )
+    # Latents leave the host unscaled. Networks of random weights are no denoisers: rounding grows with every step.
+    assert recipe.relative_error(found * 0.18215, wanted) <= 1e-4
 
 
 def test_the_host_encodes_faces_as_training_does(network, weights, kind, tmp_path, base):

@@ -36,7 +36,7 @@ def base(kind, tmp_path_factory) -> Path:
 def settings(base: Path, folder: Path, **run: object) -> Config:
     return Config.model_validate(
         {
-            "base": {"model": base},
+            "base": {"model": base, "clip_vision": base, "face_backbone": base},
             "data": {"shards": [folder]},
             "resampler": {"tokens": 4, "dim": 64, "depth": 2},
             "run": {"output": folder, "steps": 1, "batch": 1, "lora_rank": 4, **run},

@@ -1,14 +1,18 @@
 """Steps: how they add up, what they stop at, and that they teach something."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
-from accelerate import Accelerator
+from accelerate.utils import DistributedType
 
-from trainers import batches, move, trainer
-from training.run import checkpoint
+from trainers import batches, ip_adapter, move, trainer
+from training.model.network import FaceInputs
+from training.run import checkpoint, course
+from training.run.export import export
 from uniportrait_core.errors import UniPortraitError
+from uniportrait_core.files.checkpoint import load_ip_adapter, load_router
 
 STAGES = ("single", "multi")
 
@@ -103,5 +107,26 @@ def test_the_features_of_table_three(tmp_path, features, widths):
     assert math.isfinite(made.take_step(batches(made)[0])["loss/diffusion"])
 
 
-def test_accelerate_sees_one_process():
-    assert Accelerator().num_processes == 1
+def test_a_router_on_the_tokens_of_an_ip_adapter(tmp_path):
+    """Only routers and a LoRA are trained; keys and values are the IP-Adapter's."""
+    adapter = load_ip_adapter(ip_adapter(tmp_path))
+    made = trainer("multi", tmp_path, base={"ip_adapter": str(tmp_path / "ip-adapter.safetensors")}, run={"ema": 0})
+    assert {"_router." in name or "_lora." in name for name in made.trained} == {True}
+    crossing = [weights for weights in made.bare.adapter.layers() if hasattr(weights, "aggr_router")]
+    for weights, layer in zip(crossing, adapter.layers, strict=True):
+        assert torch.equal(weights.id_layer().to_k, layer.to_k) and torch.equal(weights.id_layer().to_v, layer.to_v)
+    batch = batches(made)[0][0]
+    tokens = made.bare.tokens(FaceInputs(batch.present, image=batch.faces.image))
+    torch.testing.assert_close(tokens[0], adapter.tokens(batch.faces.image[0]))
+    found = made.take_step([batch])
+    assert math.isfinite(found["loss/routing"])
+    path = export(made.weights(), made.config, "multi", "toy", 1, tmp_path)
+    router = load_router(path)
+    assert router.metadata.tokens == "ip-adapter" and router.layers[0].aggregate[0].shape == (1, 3)
+
+
+def test_engines_that_share_weights_out_are_refused():
+    for kind in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        with pytest.raises(UniPortraitError, match=f"accelerate is set to {kind.value}"):
+            course._check_engine(SimpleNamespace(distributed_type=kind))
+    course._check_engine(SimpleNamespace(distributed_type=DistributedType.MULTI_GPU))

@@ -11,16 +11,17 @@ from tempfile import mkdtemp
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from safetensors.torch import save
+from safetensors.torch import save, save_file
 
 import tiny
-from toy import SIDE, Toy
+from toy import CONTEXT, SIDE, Toy
 from training.config import Config, read_config
 from training.data.batch import Batch, collate
 from training.data.index import FILE, index_content
 from training.data.order import Batches
+from training.frozen.fingerprint import fingerprints
 from training.model.build import build
-from training.model.layout import load_schedule
+from training.model.layout import attention_layers, load_schedule, load_unet
 from training.prepare.piece import SHARD, add_sample
 from training.run.export import export
 from training.run.inputs import Frozen
@@ -63,7 +64,7 @@ def tables(output: Path, **changes: Table) -> dict[str, Table]:
 
 def trainer(stage: str, output: Path, **changes: Table) -> Trainer:
     """A trainer in this process."""
-    if stage == "multi":
+    if stage == "multi" and not changes.get("base", {}).get("ip_adapter"):
         changes["run"] = {"stage_one": str(stage_one(output)), **changes.get("run", {})}
     config = Config.model_validate(tables(output, **changes))
     AcceleratorState._reset_state(True)  # which otherwise keeps the precision of the first in a process
@@ -81,6 +82,24 @@ def stage_one(output: Path) -> Path:
     move(made)
     output.mkdir(parents=True, exist_ok=True)
     return export(made.weights(), made.config, "single", "toy", 0, output)
+
+
+def ip_adapter(output: Path) -> Path:
+    """A plain IP-Adapter of three tokens for the toy world's base model."""
+    unet = load_unet(networks() / "base")
+    made = torch.Generator().manual_seed(1)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=made) / shape[-1] ** 0.5
+
+    tensors = {"image_proj.proj.weight": noise(3 * CONTEXT, 24), "image_proj.proj.bias": noise(3 * CONTEXT)}
+    tensors |= {"image_proj.norm.weight": torch.ones(CONTEXT), "image_proj.norm.bias": torch.zeros(CONTEXT)}
+    for number, layer in enumerate(attention_layers(unet)):
+        if layer.cross:
+            tensors |= {f"ip_adapter.{number}.to_{name}_ip.weight": noise(layer.inner, CONTEXT) for name in "kv"}
+    output.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, output / "ip-adapter.safetensors")
+    return output / "ip-adapter.safetensors"
 
 
 def move(made: Trainer) -> None:
@@ -125,7 +144,9 @@ def write_shards(folder: Path, stage: str, count: int = 12) -> None:
             pictures.append(
                 {"place": place, "size": (PIXELS, PIXELS), "around": around, "identity": [None] * len(boxes)}
             )
-    cache = {"resolution": PIXELS, "buckets": False}
+    base = networks()
+    made_with = fingerprints(base / "base", base / "clip", base / "backbone.safetensors")
+    cache = {"resolution": PIXELS, "buckets": False, "networks": made_with}
     index = index_content([(path.name, path.stat().st_size, pictures)], cache)
     (folder / FILE).write_text(json.dumps(index))
 

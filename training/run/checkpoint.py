@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -64,11 +65,11 @@ def save(
         (part / STATE).write_text(json.dumps(asdict(progress), indent=1))
         shutil.rmtree(final, ignore_errors=True)
         part.rename(final)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # a full disk is either
         shutil.rmtree(part, ignore_errors=True)
         kept = latest(folder)
         raise UniPortraitError(
-            f"The checkpoint of step {progress.step} cannot be written to {folder} ({error.strerror or error}); "
+            f"The checkpoint of step {progress.step} cannot be written to {folder} ({error}); "
             f"{kept.name if kept else 'none'} is the last whole one. Make room, and start again to go on from there."
         ) from error
     for old in checkpoints(folder)[:-keep]:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedType, set_seed
 from torch.utils.data import DataLoader
 from tqdm import tqdm
+
+from uniportrait_core.errors import UniPortraitError
 
 from ..config import Config, read_config
 from ..data.batch import Batch, collate
 from ..data.order import Batches
 from ..data.portraits import Portraits, View
+from ..frozen.fingerprint import fingerprints
 from ..model.build import build
 from ..model.layout import load_schedule
 from ..prepare.detectors import make_detector
@@ -44,6 +47,7 @@ def run_stage(path: Path, stage: str) -> Path:
     config = read_config(path, stage)
     run, preview = config.run, config.preview
     accelerator = Accelerator(mixed_precision=run.precision)
+    _check_engine(accelerator)
     set_seed(run.seed)  # the same beginning for every process
     with accelerator.main_process_first():  # who prepares, where that is not done
         portraits = open_data(config, stage)
@@ -82,9 +86,22 @@ def run_stage(path: Path, stage: str) -> Path:
     return run.output / FILES[stage]
 
 
+def _check_engine(accelerator: Accelerator) -> None:
+    """See that every process holds all that is trained: it is small, and checkpoints are written by one.
+
+    Raises UniPortraitError for engines that share weights out.
+    """
+    kind = accelerator.distributed_type
+    if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise UniPortraitError(
+            f"accelerate is set to {kind.value}, which shares weights out among processes; needed is one process, or "
+            "several that each hold them all (DDP). Run `accelerate config` again, or launch with --multi_gpu."
+        )
+
+
 def open_data(config: Config, stage: str) -> Portraits:
     """The pictures of a stage, prepared where they are not yet. Raises UniPortraitError where there are none."""
-    data, several = config.data, stage == "multi"
+    base, data, several = config.base, config.data, stage == "multi"
     view = View(
         data.resolution,
         data.buckets,
@@ -92,7 +109,8 @@ def open_data(config: Config, stage: str) -> Portraits:
         0.0 if several else data.second_photo,
         data.extra_person if several else 0.0,
     )
-    return Portraits([prepared(str(folder), data.detector or None, data.workers or 1) for folder in data.shards], view)
+    folders = [prepared(str(folder), data.detector or None, data.workers or 1) for folder in data.shards]
+    return Portraits(folders, view, fingerprints(base.model, base.clip_vision, base.face_backbone))
 
 
 def steps_of(trainer: Trainer, portraits: Portraits) -> Iterator[list[Batch]]:

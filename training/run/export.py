@@ -1,16 +1,14 @@
 """What was trained, in the published format: safetensors that Load UniPortrait reads."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from uniportrait_core.errors import UniPortraitError
-
 from ..config import Config
+from ..files import whole_file
 from ..model.build import PARTS, TRAINED
 
 FILES = {"single": "uniportrait-faceid.safetensors", "multi": "uniportrait-router.safetensors"}
@@ -35,13 +33,8 @@ def export(trained: Mapping[str, Tensor], config: Config, stage: str, kind: str,
     markers = [marker for part in TRAINED[stage] for marker in PARTS[part]]
     tensors = {_published(name): value.contiguous().cpu() for name, value in trained.items() if _any(markers, name)}
     path = folder / FILES[stage]
-    part = path.with_suffix(".part")
-    try:
-        save_file(tensors, part, metadata=_metadata(config, stage, kind, step))
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UniPortraitError(f"{path} cannot be written ({error.strerror}). Make room, and run again.") from error
+    with whole_file(path) as file:
+        file.write(save(tensors, metadata=_metadata(config, stage, kind, step)))
     return path
 
 

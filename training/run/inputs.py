@@ -7,8 +7,6 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from uniportrait_core.errors import UniPortraitError
-
 from ..config import Config
 from ..data.batch import Batch
 from ..data.sample import Faces
@@ -44,12 +42,9 @@ class Frozen(nn.Module):
             config: where they are.
             cached: whether the data holds their features, so that only "nothing" has to be made.
 
-        Raises UniPortraitError where one is needed and missing.
+        Raises UniPortraitError where one is missing.
         """
         super().__init__()
-        for key in ("clip_vision", "face_backbone"):
-            if not getattr(config.base, key):
-                raise UniPortraitError(f"base.{key} is missing, which sees faces. Give its path.")
         self.choice = choice_of(config)
         self.pictures = bool(config.base.ip_adapter)
         self.text = TextEncoder(config.base.model)

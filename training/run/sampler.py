@@ -54,7 +54,8 @@ def sample(
     Returns:
         Latents as the UNet sees them, and who had which spot at each step, empty where nothing is routed.
     """
-    ddim = DDIMScheduler.from_config(scheduler.config, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    # As ComfyUI's `ddim` on `ddim_uniform`, whose last step ends without noise; the published app leaves some.
+    ddim = DDIMScheduler.from_config(scheduler.config, clip_sample=False, set_alpha_to_one=True, steps_offset=1)
     ddim.set_timesteps(settings.steps, device=start.device)
     routing = Routing(choice, id_scale=settings.id_scale)
     latents, record, size = start, RoutingRecord(), tuple(start.shape[-2:])
