@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from miniworld.data.photos import Album, save_album
@@ -88,7 +89,7 @@ def test_both_stages_run_on_them_with_the_settings_that_lie_beside(folders, trai
         "miniworld-out/multi": tmp_path / "multi",
         "miniworld-out": trained.root,
     }
-    numbers = {"resolution": 64, "steps": 1, "batch": 2, "workers": 0, "every": 0, "warmup": 0}
+    numbers = {"resolution": 64, "steps": 1, "batch": 2, "workers": 0, "every": 1, "warmup": 0}
     weights = {}
     for stage in ("single", "multi"):
         text = (CONFIGS / f"{stage}.toml").read_text()
@@ -96,7 +97,8 @@ def test_both_stages_run_on_them_with_the_settings_that_lie_beside(folders, trai
             text = text.replace(f"../../{old}", str(new))
         for key, value in numbers.items():
             text = re.sub(rf"(?m)^{key} = .*", f"{key} = {value}", text)
-        (tmp_path / f"{stage}.toml").write_text(text.replace('"bf16"', '"no"'))
+        (tmp_path / f"{stage}.toml").write_text(text)
+        AcceleratorState._reset_state(True)  # which otherwise keeps the precision of the first in a process
         weights[stage] = load_file(run_stage(tmp_path / f"{stage}.toml", stage))
     assert all(value.isfinite().all() for tensors in weights.values() for value in tensors.values())
 
