@@ -68,11 +68,7 @@ def hoodie(sheet: Sheet, colour: Colour, neck: float, width: float) -> None:
         (-neck - 30, 88),
     ]
     cloth(sheet, colour, torso(width * 1.05, -2, neck + 6), scoop(neck + 4, 24))
-    sheet.shape(
-        smooth(hood),
-        darker(colour, 0.1),
-        0.5,
-    )
+    sheet.shape(smooth(hood), darker(colour, 0.1), 0.5)
     sheet.shape(
         smooth([(-neck - 4, 70), (0, 78), (neck + 4, 70), (neck * 0.8, 92), (0, 106), (-neck * 0.8, 92)]),
         darker(colour, 0.45),
