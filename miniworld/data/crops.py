@@ -10,7 +10,7 @@ from ..world.scene import FACE_HEIGHTS, Scene
 
 CROP_SIZE = 224  # the core's, said again, as the module that has it needs PyTorch
 PHOTO_SIZES = (112, 320)  # sides of the photos of one person that crops are cut from
-INEXACT = 0.04  # how far a detector's landmarks are off at most, in distances of the eyes
+INEXACT = 0.1  # how far landmarks are off at most, in distances of the eyes, as found by a detector of drawn faces
 
 
 def crops_of(scene: Scene, dice: Dice) -> list[np.ndarray]:
