@@ -7,20 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from jobs_of_miniworld import job
 from miniworld.config import FULL, PRESETS, TINY, Budget
+from miniworld.data.pixels import to_unit
+from miniworld.data.shards import scene_of
 from miniworld.nets.base_model import SCALING_FACTOR, new_text_encoder, new_unet, new_vae
 from miniworld.nets.classifiers import new_classifiers
 from miniworld.nets.norms import lean
 from miniworld.nets.recognisers import new_backbone, new_measuring_net
 from miniworld.nets.tokens import load_tokenizer
+from miniworld.nets.vae_start import start_with_means
 from miniworld.nets.vision import new_vision_encoder
 from miniworld.recipes import fit as loop
 from miniworld.recipes.detector import centre_loss
 from miniworld.recipes.lanes import RECIPES
+from miniworld.world.picture import picture
 from training.frozen.faces import FaceEncoder
 from training.frozen.latents import load_vae, scaled, to_moments
 from training.frozen.text import TextEncoder
@@ -44,6 +49,21 @@ def test_no_channel_is_normed_alone(new):
     """It would lose its mean, and a picture how light it is."""
     norms = [module for module in new(FULL).modules() if isinstance(module, torch.nn.GroupNorm)]
     assert len(norms) > 20 and all(norm.num_channels >= 4 * norm.num_groups for norm in norms)
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_the_autoencoder_begins_with_mean_colours(preset):
+    torch.manual_seed(0)
+    vae = start_with_means(new_vae(preset)).eval()
+    pictures = to_unit(torch.from_numpy(np.stack([picture(scene_of(n, "check"), preset.size) for n in range(8)])))
+    with torch.no_grad():
+        latents = vae.encode(pictures).latent_dist
+        drawn = vae.decode(latents.mean).sample
+    assert latents.std.max() < 0.06
+    wanted, found = (F.avg_pool2d(x, 8).movedim(1, 0).flatten(1) for x in (pictures, drawn))
+    for colour in range(3):
+        assert torch.corrcoef(torch.stack((wanted[colour], found[colour])))[0, 1] > 0.9
+    assert (drawn - pictures).square().mean() < 0.3 * pictures.var()
 
 
 def test_lean_norms_keep_half_precision_and_mean_the_same():
