@@ -18,14 +18,12 @@ from .fit import Fitted, fit
 from .job import Job
 
 DIVERGENCE = 3e-4  # weight of the latents' divergence from a normal distribution, per value
-# Weights of squares, as wrong colours of small areas hardly count among plain differences; of edges; of what lies in
-# faces; of what the backbone sees in them.
-SQUARES, EDGES, FACES, LIKENESS = 3.0, 1.0, 3.0, 0.05
+EDGES, FACES, LIKENESS = 1.0, 3.0, 0.05  # weights of edges; of what lies in faces; of what the backbone sees in them
 LIKE_AFTER = 0.03  # share of the training: before, faces are not there to be seen
 
 
 def train_vae(job: Job) -> None:
-    """Differences of colours and of edges, more in faces, and what the face backbone sees there."""
+    """Absolute differences of colours and of edges, more in faces, and what the face backbone sees there."""
     keys = ("pixels", "boxes", "landmarks", "count")
     store = job.store("scenes", *keys)
     vae = lean(start_with_means(new_vae(job.preset))).to(job.device)
@@ -42,7 +40,7 @@ def train_vae(job: Job) -> None:
         drawn = decode(vae.post_quant_conv(mean + (spread / 2).exp() * torch.randn_like(mean))).float()
         weights = face_weights(store["boxes"][chosen], side, FACES)
         off = drawn - pictures
-        value = (weights * (off.abs() + SQUARES * off**2)).mean() + EDGES * _edges(off, weights)
+        value = (weights * off.abs()).mean() + EDGES * _edges(off, weights)
         value = value + DIVERGENCE * 0.5 * (mean**2 + spread.exp() - 1 - spread).mean()
         if backbone is not None and share > LIKE_AFTER:
             who = (torch.rand(len(chosen), device=job.device) * store["count"][chosen]).long()
