@@ -1,6 +1,6 @@
 """Sets up everything that development needs, then runs the tests or the demo. Needs only Python and git.
 
-    python dev.py test          lint, the tests of core, training, evaluation, and the host's in two ComfyUIs
+    python dev.py test          lint, the tests of the core and of all beside the pack, and the host's in two ComfyUIs
     python dev.py demo          the pack's workflows in a real ComfyUI, pictures in demo-output/
     python dev.py bench         what the pack costs per step and once, measured side by side
 
@@ -51,8 +51,9 @@ def test(options: argparse.Namespace, pytest_arguments: Sequence[str]) -> int:
     results["tests/core"] = check((*pytest, "--dist", "worksteal", "tests/core"), threads, nothing_selected)
     if not options.quick:
         results["tests/training"] = check((*pytest, *by_file, "tests/training"), threads, nothing_selected)
-        command = (*pytest, "--dist", "worksteal", "tests/evaluation")
-        results["tests/evaluation"] = check(command, threads, nothing_selected)
+        for package in ("evaluation", "miniworld"):
+            command = (*pytest, "--dist", "worksteal", f"tests/{package}")
+            results[f"tests/{package}"] = check(command, threads, nothing_selected)
     browser = {"UNIPORTRAIT_REQUIRE_BROWSER": "1"} if options.require_browser else {}
     heart = ("-m", "heart") if options.quick else ()
     for name in wanted_hosts("newest" if options.quick else options.host, hosts):

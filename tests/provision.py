@@ -194,7 +194,7 @@ def get_hosts(cache: Path) -> dict[str, Path]:
 def get_environment(host: Path | None, cache: Path) -> Path:
     """The Python of an environment that fits the host, or only the core's tests; made unless it is there."""
     files = [ROOT / "requirements.txt", ROOT / "training" / "requirements.txt", ROOT / "tests" / "requirements.txt"]
-    files += [ROOT / "evaluation" / "requirements.txt"]
+    files += [ROOT / package / "requirements.txt" for package in ("evaluation", "miniworld")]
     files += [host / "requirements.txt"] if host else []
     lines = [line.strip() for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     needed = [line for line in lines if line and not line.startswith("#")]

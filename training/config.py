@@ -3,6 +3,7 @@
 Defaults are the paper's where it names a value, and otherwise ours (`docs/training.md` says which are which).
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from uniportrait_core.errors import UniPortraitError
 
+STAGES = {"single": "stage I", "multi": "stage II", "pictures": "stage II on an IP-Adapter"}
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -48,8 +50,9 @@ class Data(Table):
     """The pictures.
 
     Attributes:
-        shards: folders that `python -m training prepare` made; or folders of pictures with captions, which are then
-            prepared beside themselves.
+        shards: folders that `python -m training prepare` made, or addresses of such (s3://, https://); or folders of
+            pictures with captions, which are then prepared beside themselves.
+        cached: use the features in the shards, where there are any.
         detector: as for `prepare`, "yunet:FILE" or "insightface:FOLDER"; prepares folders of pictures, and compares
             drawn faces with their photos. "" does neither.
         resolution: height and width of the pictures, in pixels.
@@ -60,7 +63,8 @@ class Data(Table):
         workers: processes that read, per training process.
     """
 
-    shards: Annotated[list[Path], Field(min_length=1)]
+    shards: Annotated[list[str], Field(min_length=1)]
+    cached: bool = True
     detector: str = ""
     resolution: Annotated[int, Field(ge=64, multiple_of=8)] = 512
     buckets: bool = False
@@ -115,14 +119,17 @@ class Router(Table):
 
     Attributes:
         choice: "straight-through", one person per spot with the gradient of the shares; "soft", the shares
-            themselves; "none", no router: everybody is added everywhere.
+            themselves; "none", no router: everybody is added everywhere, which is an ablation and makes no file that
+            the nodes take.
         temperature: τ of equation 3.
         loss_weight: λ of the routing loss; 0 trains without it (Table 4).
+        hidden: width inside φ; 0 for twice the tokens' width, as published. SDXL's many wide layers want less.
     """
 
     choice: Literal["straight-through", "soft", "none"] = "straight-through"
     temperature: Positive = 1.0
     loss_weight: Annotated[float, Field(ge=0)] = 0.1
+    hidden: Annotated[int, Field(ge=0)] = 0
 
 
 class Loss(Table):
@@ -233,8 +240,8 @@ class Config(Table):
             raise ValueError(
                 f"features.structure is {self.features.structure}, needed is shallow, clip, or both in this order"
             )
-        if self.router.choice == "none" and "router" in self.model_fields_set and self.router.loss_weight:
-            raise ValueError("router.loss_weight has to be 0 where router.choice is none: there is nothing to route")
+        if self.router.choice == "none" and "loss_weight" in self.router.model_fields_set:
+            raise ValueError("router.loss_weight goes with a router, and router.choice is none")
         return self
 
 
@@ -273,28 +280,39 @@ def _fault(fault: dict) -> str:
     return f"{key} is {fault['input']!r}: {said[0].lower()}{said[1:]}" if key else said
 
 
+WITHOUT_EFFECT = {
+    "single": ("router", "optimizer.lora_factor", "data.extra_person", "run.stage_one", "base.ip_adapter"),
+    "multi": ("resampler", "data.second_photo", "run.lora_rank"),
+    "pictures": ("resampler", "data.second_photo", "run.stage_one", "features"),
+}
+"""Keys and tables that a stage does not read; stage II on an IP-Adapter's pictures is "pictures"."""
+
+
 def _check_stage(config: Config, stage: str, name: str) -> None:
-    faults = []
-    if stage == "multi":
-        if not config.run.stage_one and not config.base.ip_adapter:
-            faults.append("run.stage_one is missing: stage II starts from the face-ID weights that stage I exported")
-        if config.data.max_people < 2:
-            faults.append(f"data.max_people is {config.data.max_people}, needed are 2 or more for stage II")
-    else:
-        if config.base.ip_adapter:
-            faults.append("base.ip_adapter is for stage II: an IP-Adapter's own tokens need no stage I")
-        if config.run.stage_one:
-            faults.append("run.stage_one is for stage II")
+    kind = "pictures" if stage == "multi" and config.base.ip_adapter else stage
+    faults = [f"{key} has no effect in {STAGES[kind]}" for key in WITHOUT_EFFECT[kind] if _is_set(config, key)]
+    if kind == "multi" and not config.run.stage_one:
+        faults.append("run.stage_one is missing: stage II starts from the face-ID weights that stage I exported")
+    if stage == "multi" and config.data.max_people < 2:
+        faults.append(f"data.max_people is {config.data.max_people}, needed are 2 or more for stage II")
+    if config.optimizer.eight_bit and not find_spec("bitsandbytes"):
+        faults.append("optimizer.eight_bit needs bitsandbytes, which is not installed: run `pip install bitsandbytes`")
     if faults:
         raise UniPortraitError(f"{name}: {'; '.join(faults)}. Correct the keys; docs/training.md explains each.")
+
+
+def _is_set(config: Config, key: str) -> bool:
+    table, _, field = key.partition(".")
+    return table in config.model_fields_set and (not field or field in getattr(config, table).model_fields_set)
 
 
 def _from_folder(config: Config, folder: Path) -> Config:
     """The settings with paths that count from a folder."""
 
     def absolute(table: Table) -> Table:
-        paths = {key: folder / value for key, value in table if isinstance(value, Path)}
-        lists = {key: [folder / part for part in value] for key, value in table if key == "shards"}
-        return table.model_copy(update=paths | lists)
+        return table.model_copy(update={key: folder / value for key, value in table if isinstance(value, Path)})
 
-    return config.model_copy(update={name: absolute(getattr(config, name)) for name in ("base", "data", "run")})
+    data, (kind, _, path) = config.data, config.data.detector.partition(":")
+    shards = [place if "://" in place else str(folder / place) for place in data.shards]
+    data = data.model_copy(update={"shards": shards, "detector": f"{kind}:{folder / path}" if path else kind})
+    return config.model_copy(update={"base": absolute(config.base), "data": data, "run": absolute(config.run)})

@@ -23,9 +23,11 @@ FLOORS = {
     "host": ("models", "people", "unet", "style"),
     "nodes": (),
 }
-# Beside the pack, with requirements of their own: they stand on the core, and the pack on none of them.
+# Beside the pack, with requirements of their own: they stand on the core, the mini world on training too, and the pack
+# on none of them.
 BESIDE = {
     "training": ("files", "config", "data", "frozen", "model", "prepare", "run"),
+    "miniworld": ("config", "files", "weights", "reports", "world", "nets", "data", "recipes", "sampling"),
     "evaluation": ("names", "settings", "protocol", "pictures", "models", "metrics", "generate", "score", "ablate"),
 }
 CORE, HOST_SIDE, NODES = (sorted((ROOT / floor).rglob("*.py")) for floor in FLOORS)

@@ -81,10 +81,53 @@ def test_what_a_kill_left_behind_is_not_taken(made):
     (output / "checkpoint-00000009.part" / checkpoint.STATE).write_text("{}")
     (output / "checkpoint-00000008").mkdir()
     assert checkpoint.latest(output).name == "checkpoint-00000001"
+    made.resume()
+    assert not list(output.glob("*.part"))
+
+
+def test_a_damaged_checkpoint(made):
+    made.save()
+    found = checkpoint.latest(made.config.run.output)
+    (found / checkpoint.STATE).write_text("{}")
+    with pytest.raises(UniPortraitError, match="checkpoint-00000001 cannot be read"):
+        made.resume()
 
 
 def test_a_checkpoint_of_another_network(made, tmp_path):
     made.save()
     other = trainer("single", tmp_path, run={"ema": 0.5, "lora_rank": 2})
-    with pytest.raises(UniPortraitError, match="trained tensors that are not"):
+    with pytest.raises(UniPortraitError, match="other settings: run.lora_rank was 4 and is 2"):
         other.resume()
+    with pytest.raises(UniPortraitError, match="trained tensors that are not"):
+        checkpoint.load(checkpoint.latest(made.config.run.output), other.trained, other.average, other.optimizer)
+
+
+@pytest.mark.parametrize("changes", ({"run": {"ema": 0}}, {"features": {"intrinsic": "global"}}))
+def test_settings_that_decide_stay(made, tmp_path, changes):
+    made.save()
+    with pytest.raises(UniPortraitError, match="was made with other settings"):
+        trainer("single", tmp_path, **changes).resume()
+
+
+def test_settings_that_may_change_are_told(made, tmp_path):
+    """As the advice after an error is to change them."""
+    made.save()
+    changes = {"optimizer": {"learning_rate": 1e-4}, "guidance": {"drop_faces": 0.1}}
+    other = trainer(
+        "single", tmp_path, run={"ema": 0.5, "gradient_checkpointing": True, "precision": "bf16"}, **changes
+    )
+    told = other.resume()
+    assert other.step == 1
+    for part in (
+        "optimizer.learning_rate was 0.001 and is 0.0001",
+        "run.precision was 'no' and is 'bf16'",
+        "drop_faces",
+    ):
+        assert part in told
+
+
+def test_another_base_model_is_noticed(made):
+    made.save()
+    made.networks = {"unet": "another"}
+    with pytest.raises(UniPortraitError, match="networks.unet was None and is 'another'"):
+        made.resume()

@@ -36,9 +36,11 @@ def test_defaults_are_the_papers(tmp_path):
 
 
 def test_paths_count_from_the_file(tmp_path):
-    config = read(tmp_path, SMALLEST)
+    shards = 'shards = ["shards", "s3://bucket/more"]\ndetector = "yunet:yunet.onnx"'
+    config = read(tmp_path, SMALLEST.replace('shards = ["shards"]', shards))
     assert config.base.model == tmp_path / "base"
-    assert config.data.shards == [tmp_path / "shards"]
+    assert config.data.shards == [str(tmp_path / "shards"), "s3://bucket/more"]
+    assert config.data.detector == f"yunet:{tmp_path / 'yunet.onnx'}"
     assert config.run.output == tmp_path / "out"
     assert config.run.stage_one == ""
 
@@ -69,8 +71,10 @@ def test_the_settings_that_come_along(path):
         ),
         ("\n[features]\ndrop_path = 0.8", "features.drop_path and features.drop_token add up to more than 1"),
         ("\n[guidance]\ndrop_faces = 0.95", "guidance.drop_faces, drop_text and drop_both add up to 1.05"),
-        ("\n[router]\nchoice = 'none'", "router.loss_weight has to be 0 where router.choice is none"),
-        ("\nstage_one = 'file'", "run.stage_one is for stage II"),
+        ("\n[router]\nchoice = 'soft'", "router has no effect in stage I"),
+        ("\n[optimizer]\nlora_factor = 0.5", "optimizer.lora_factor has no effect in stage I"),
+        ("\n[optimizer]\neight_bit = true", "optimizer.eight_bit needs bitsandbytes"),
+        ("\nstage_one = 'file'", "run.stage_one has no effect in stage I"),
         ("\n[resampler]\ndim = 100", "resampler.dim is 100: input should be a multiple of 64"),
     ),
 )
@@ -86,9 +90,24 @@ def test_faults_name_the_key(tmp_path, change, said):
     (
         (SMALLEST, "multi", "run.stage_one is missing: stage II starts from the face-ID weights"),
         (SMALLEST.replace("steps = 10", ""), "single", "run.steps is missing"),
-        (SMALLEST.replace('"base"', '"base"\nip_adapter = "file"'), "single", "base.ip_adapter is for stage II"),
+        (
+            SMALLEST.replace('"base"', '"base"\nip_adapter = "file"'),
+            "single",
+            "base.ip_adapter has no effect in stage I",
+        ),
         (SMALLEST.replace('["shards"]', '["shards"]\nmax_people = 1') + "stage_one = 'f'", "multi", "max_people is 1"),
         ("[base", "single", "is no TOML file"),
+        (SMALLEST + "stage_one = 'f'\n[resampler]\ndim = 64", "multi", "resampler has no effect in stage II"),
+        (
+            SMALLEST.replace('"base"', '"base"\nip_adapter = "file"') + "stage_one = 'f'",
+            "multi",
+            "run.stage_one has no effect in stage II on an IP-Adapter",
+        ),
+        (
+            SMALLEST + "stage_one = 'f'\n[router]\nchoice = 'none'\nloss_weight = 0.1",
+            "multi",
+            "router.loss_weight goes with a router, and router.choice is none",
+        ),
     ),
 )
 def test_faults_of_a_stage(tmp_path, text, stage, said):

@@ -13,7 +13,8 @@ from training.data.order import Batches
 from training.model.layout import load_schedule
 from training.run.export import export
 
-PRETRAINING, STAGE_ONE, STAGE_TWO = 100, 80, 200
+PRETRAINING, STAGE_ONE, STAGE_TWO = 80, 60, 140
+PEOPLE = {"single": (1, 1), "multi": (2, 2)}  # three would share the spots of the coarsest layers, of 2×2
 SCALE = 0.18215  # of latents
 
 
@@ -22,7 +23,7 @@ def pretrain(folder):
     torch.manual_seed(0)
     unet = UNet2DConditionModel.from_pretrained(folder / "unet").train()
     optimizer = torch.optim.AdamW(unet.parameters(), 2e-3)
-    kept, data = load_schedule(folder).alphas_cumprod, Toy((1, 3))
+    kept, data = load_schedule(folder).alphas_cumprod, Toy((1, 2))
     for items in Batches(data, 16, 0, PRETRAINING):
         batch = collate([data[item] for item in items])
         clean = SCALE * batch.moments[:, :4]
@@ -44,7 +45,7 @@ def base(tmp_path_factory):
 
 
 def learn(made, steps: int) -> None:
-    data = Toy(trainers.COUNTS[made.stage])
+    data = Toy(PEOPLE[made.stage])
     for items in Batches(data, made.config.run.batch, 0, steps):
         made.take_step([collate([data[item] for item in items])])
 
@@ -52,7 +53,7 @@ def learn(made, steps: int) -> None:
 @torch.no_grad()
 def examine(made) -> dict[str, float]:
     """On the same pictures with the same dice, whenever it is called."""
-    data, numbers = Toy(trainers.COUNTS[made.stage]), [range(n, n + 16) for n in range(0, 64, 16)]
+    data, numbers = Toy(PEOPLE[made.stage]), [range(n, n + 16) for n in range(0, 64, 16)]
     passes = [made.look(collate([data[n, 10_000 + n] for n in some])) for some in numbers]
     found = {"diffusion": torch.cat([one.diffusion for one in passes]).mean().item()}
     if passes[0].routing:
@@ -75,13 +76,14 @@ def test_both_stages_learn(base, tmp_path):
     path = export(one.weights(), one.config, "single", "toy", STAGE_ONE, tmp_path)
 
     settings["run"]["stage_one"] = str(path)
-    settings["optimizer"]["learning_rate"] = 5e-3
+    settings["optimizer"]["learning_rate"] = 4e-3
     several = trainers.trainer("multi", tmp_path, **settings)
     began = examine(several)
     learn(several, STAGE_TWO)
     ended = examine(several)
     print("stage II", began, ended)
-    assert after["diffusion"] < before["diffusion"]
-    assert ended["routing"] < 0.5 * began["routing"]
-    assert ended["diffusion"] < began["diffusion"]
-    assert ended["right"] > 0.5
+    # Measured: 0.85, 0.90, 0.04 and 0.99.
+    assert after["diffusion"] < 0.93 * before["diffusion"]
+    assert ended["diffusion"] < 0.97 * began["diffusion"]
+    assert ended["routing"] < 0.2 * began["routing"]
+    assert ended["right"] > 0.95

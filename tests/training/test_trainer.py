@@ -39,12 +39,31 @@ def test_accumulated_passes_are_one_large_batch(tmp_path, stage):
 
 def test_the_loras_learning_rate_in_stage_two(tmp_path):
     made = trainer("multi", tmp_path, optimizer={"learning_rate": 1e-3, "warmup": 4, "lora_factor": 0.1})
-    assert made.take_step(batches(made)[0])["learning_rate"] == pytest.approx(1e-3 / 4)
-    sizes = {tuple(value.shape): name for name, value in made.trained.items()}
+    found = made.take_step(batches(made)[0])
+    assert found["learning_rate/all_but_lora"] == pytest.approx(1e-3 / 4)
+    assert found["learning_rate/lora"] == pytest.approx(1e-4 / 4)
     for group in made.optimizer.param_groups:
-        lora = {"_lora." in sizes[tuple(value.shape)] for value in group["params"]}
-        assert len(lora) == 1
-        assert group["lr"] == pytest.approx(1e-3 / 4 * (0.1 if lora.pop() else 1))
+        names = [name for name, value in made.trained.items() if any(value is own for own in group["params"])]
+        assert {"_lora." in name for name in names} == {group["part"] == "lora"}
+        assert group["lr"] == found[f"learning_rate/{group['part']}"]
+
+
+def test_half_precision_that_goes_on_failing_stops(tmp_path, monkeypatch):
+    made = trainer("single", tmp_path, run={"ema": 0.5})
+    average = {name: value.clone() for name, value in made.average.items()}
+    made.optimizer.step = lambda: None
+    monkeypatch.setattr(type(made.optimizer), "step_was_skipped", property(lambda _: True))
+    batch = batches(made)[0]
+    with pytest.raises(UniPortraitError, match="in the last 50 steps, up to step 50"):
+        for _ in range(60):
+            made.take_step(batch)
+    assert all(torch.equal(value, average[name]) for name, value in made.average.items())
+
+
+def test_a_narrow_router(tmp_path):
+    made = trainer("multi", tmp_path, router={"hidden": 6})
+    assert made.trained["adapter.1.to_k_router.0.weight"].shape == (6, 64)
+    assert math.isfinite(made.take_step(batches(made)[0])["loss/routing"])
 
 
 def test_the_moving_average(tmp_path):
@@ -86,7 +105,7 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path, where):
 
 
 def test_stage_two_without_a_router(tmp_path):
-    made = trainer("multi", tmp_path, router={"choice": "none", "loss_weight": 0})
+    made = trainer("multi", tmp_path, router={"choice": "none"})
     assert not any("_router." in name for name in made.trained)
     found = made.take_step(batches(made)[0])
     assert "loss/routing" not in found and math.isfinite(found["loss/diffusion"])

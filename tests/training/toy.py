@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from training.data.sample import Faces, Sample
 
 PEOPLE, SIDE, CONTEXT, INTRINSIC, SHALLOW, CLIP, SPOTS = 4, 8, 64, 24, 36, 32, 256
-STRENGTH = 60.0  # before scaling: people can be told apart at every noise level
+STRENGTH = 120.0  # before scaling: people can be told apart at every noise level
 
 
 class Toy(Dataset[Sample]):

@@ -1,6 +1,8 @@
 """Trainers of the toy world, in this process or from the command line."""
 
+import atexit
 import json
+import shutil
 import sys
 import tarfile
 from dataclasses import asdict
@@ -38,6 +40,7 @@ Table = dict[str, object]
 def networks() -> Path:
     """A base model, CLIP vision and a face backbone, once for a process."""
     folder = Path(mkdtemp(prefix="toy-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     tiny.base_folder(folder / "base", norm_num_groups=4)  # of 32 a group would be two numbers, and rounding much
     tiny.clip_folder(folder / "clip")
     tiny.backbone_file(folder / "backbone.safetensors")
@@ -73,7 +76,8 @@ def trainer(stage: str, output: Path, **changes: Table) -> Trainer:
     example = collate([Toy(COUNTS[stage])[0, 0]])
     network = build(config, stage, frozen.widths(example.faces)).network
     schedule = Schedule.of(load_schedule(config.base.model))
-    return Trainer(config, stage, network, frozen, schedule, Accelerator(mixed_precision=config.run.precision))
+    accelerator = Accelerator(mixed_precision=config.run.precision)
+    return Trainer(config, stage, network, frozen, schedule, accelerator, networks={})
 
 
 def stage_one(output: Path) -> Path:
@@ -107,13 +111,13 @@ def move(made: Trainer) -> None:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for value in made.trained.values():
-            value.add_(0.02 * torch.randn(value.shape, generator=generator))
+            value.add_(0.02 * torch.randn(value.shape, generator=generator).to(value.device))
 
 
 def batches(made: Trainer) -> list[list[Batch]]:
     """All that a trainer is given in its steps."""
     run, data = made.config.run, Toy(COUNTS[made.stage])
-    order = iter(Batches(data, run.batch, run.seed, run.steps * run.accumulation))
+    order = iter(Batches(data, run.batch, run.seed, run.steps, passes=run.accumulation))
     passes = [collate([data[item] for item in items]) for items in order]
     return [passes[i : i + run.accumulation] for i in range(0, len(passes), run.accumulation)]
 
@@ -156,11 +160,14 @@ def write_settings(output: Path, stage: str, name: str = "config", **changes: Ta
     output.mkdir(parents=True, exist_ok=True)
     if not (output / "shards").exists():
         write_shards(output / "shards", stage)
+    settings = tables(output, **changes)
+    if stage == "multi":  # which has these from stage I
+        del settings["resampler"], settings["run"]["lora_rank"]
     path = output / f"{name}.toml"
     path.write_text(
         "\n".join(
-            f"[{table}]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
-            for table, settings in tables(output, **changes).items()
+            f"[{table}]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
+            for table, values in settings.items()
         )
     )
     read_config(path, stage)  # a fault in a test is said where it is

@@ -133,8 +133,8 @@ def join(indices: Sequence[Index], cached: bool) -> Index:
             places = (one.shards[0].address.rpartition("/")[0] for one in (first, index))
             raise UniPortraitError(
                 f"{' and '.join(places)} have different cached features: {first.cache} and {index.cache}. "
-                "Run `python -m training prepare --cache` with the same networks and resolution on both, or train "
-                "without cached features."
+                "Run `python -m training prepare --cache` with the same networks and resolution on both, or set "
+                "data.cached to false."
             )
     shards = _offsets(len(index.shards) for index in indices)
     people = _offsets(index.identity.max(initial=UNKNOWN) + 1 for index in indices)

@@ -31,9 +31,10 @@ def epoch_order(shard: np.ndarray, seed: int, epoch: int, block: int = BLOCK) ->
 class Batches(Sampler[list[tuple[int, int]]]):
     """The batches of one process, each a list of samples' numbers and seeds, for `Portraits`.
 
-    The pictures of each bucket are an endless row: one epoch's order after the other. Every step takes its bucket by
-    lot, weighted by the number of pictures, and the next of that bucket's row. So nothing is left over at the end of an
-    epoch, all pictures are equally likely, and whoever begins at any step finds the same as who came there.
+    The pictures of each bucket are an endless row: one epoch's order after the other. Every step of the optimizer takes
+    its bucket by lot, weighted by the number of pictures, and the next of that bucket's row. So nothing is left over at
+    the end of an epoch, all pictures are equally likely, whoever begins at any step finds the same as who came there,
+    and who computes which part of a step, in how many passes, makes no difference.
     """
 
     def __init__(
@@ -45,25 +46,28 @@ class Batches(Sampler[list[tuple[int, int]]]):
         start: int = 0,
         process: int = 0,
         processes: int = 1,
+        passes: int = 1,
         block: int = BLOCK,
     ):
         """
         Args:
             portraits: the samples.
-            batch: of one process; all together take batch · processes samples in a step.
+            batch: of one process and pass; all together take batch · processes · passes samples in a step.
             seed: of the run.
             steps: the last step, not included.
             start: the first.
-            process: number of this process, which has the so manieth slice of the samples of a step.
+            process: number of this process, which has the so manieth slice of the samples of a pass.
             processes: how many there are.
+            passes: whose gradients are accumulated in a step.
             block: see `epoch_order`.
         """
         self._portraits, self._batch, self._seed, self._block = portraits, batch, seed, block
-        self._steps, self._start, self._process, self._processes = steps, start, process, processes
+        self._steps, self._start, self._passes = steps, start, passes
+        self._process, self._processes = process, processes
         self._groups = [np.flatnonzero(portraits.bucket == number) for number in np.unique(portraits.bucket)]
 
     def __len__(self) -> int:
-        return max(self._steps - self._start, 0)
+        return max(self._steps - self._start, 0) * self._passes
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         lots = np.random.default_rng(self._seed).random(self._steps)
@@ -72,9 +76,11 @@ class Batches(Sampler[list[tuple[int, int]]]):
         taken = np.bincount(chosen[: self._start], minlength=len(self._groups))
         orders: dict[tuple[int, int], np.ndarray] = {}
         for group in chosen[self._start :].tolist():
-            place = (int(taken[group]) * self._processes + self._process) * self._batch
+            for number in range(self._passes):
+                passes = int(taken[group]) * self._passes + number
+                place = (passes * self._processes + self._process) * self._batch
+                yield [self._sample(group, place + row, orders) for row in range(self._batch)]
             taken[group] += 1
-            yield [self._sample(group, place + row, orders) for row in range(self._batch)]
 
     def _sample(self, group: int, place: int, orders: dict[tuple[int, int], np.ndarray]) -> tuple[int, int]:
         """The sample at a place of a bucket's row.

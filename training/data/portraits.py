@@ -192,12 +192,13 @@ def _check_cache(index: Index, view: View, networks: Mapping[str, str] | None) -
     found = {name: index.cache[name] for name in ("resolution", "buckets")}
     wanted = {"resolution": view.resolution, "buckets": view.buckets}
     if networks is not None:
-        found["networks"], wanted["networks"] = index.cache["networks"], dict(networks)
-    if different := [name for name in wanted if found[name] != wanted[name]]:
+        found |= index.cache["networks"]
+        wanted |= networks
+    if different := [name for name in wanted if found.get(name) != wanted[name]]:
         raise UniPortraitError(
             f"The cached features were made with other {' and '.join(different)}: "
-            f"{', '.join(f'{name} {found[name]}, here {wanted[name]}' for name in different)}. Run `python -m training "
-            "prepare --cache` again with these, or train without cached features."
+            f"{', '.join(f'{name} {found.get(name)}, here {wanted[name]}' for name in different)}. Run `python -m "
+            "training prepare --cache` again with these, or set data.cached to false."
         )
 
 

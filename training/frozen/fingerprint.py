@@ -25,10 +25,11 @@ def fingerprints(base: Path, clip_vision: Path, face_backbone: Path) -> dict[str
     """
     text = [folder for folder in (base / "text_encoder", base / "text_encoder_2") if folder.is_dir()]
     parts = {"vae": [base / "vae"], "text": text, "clip_vision": [clip_vision], "face_backbone": [face_backbone]}
-    return {name: _fingerprint(name, places) for name, places in parts.items()}
+    return {name: fingerprint(name, places) for name, places in parts.items()}
 
 
-def _fingerprint(name: str, places: list[Path]) -> str:
+def fingerprint(name: str, places: list[Path]) -> str:
+    """A short hash of weight files, or of those in folders. Raises UniPortraitError where there are none."""
     digest = hashlib.sha256()
     files = [file for place in places for file in _weights(place)]
     if not files:

@@ -31,12 +31,13 @@ class LoRA(nn.Module):
 class LayerWeights(nn.Module):
     """Of one attention layer; in cross-attention ID keys and values, and a router where one is wanted."""
 
-    def __init__(self, layer: AttentionLayer, rank: int, token_shape: tuple[int, int], routed: bool):
+    def __init__(self, layer: AttentionLayer, rank: int, token_shape: tuple[int, int], routed: bool, hidden: int = 0):
         """
         Args:
             rank: of the LoRA; 0 for none.
             token_shape: tokens of a person, and their width.
             routed: whether people are told apart.
+            hidden: width inside φ; 0 for twice the tokens' width.
         """
         super().__init__()
         tokens, dim = token_shape
@@ -49,8 +50,8 @@ class LayerWeights(nn.Module):
             self.to_k_faceid = nn.Linear(dim, layer.inner, bias=False)
             self.to_v_faceid = nn.Linear(dim, layer.inner, bias=False)
         if layer.cross and routed:
-            self.to_q_router = _mlp(layer.channels, layer.inner)
-            self.to_k_router = _mlp(dim, layer.inner)
+            self.to_q_router = _mlp(layer.channels, 2 * layer.channels, layer.inner)
+            self.to_k_router = _mlp(dim, hidden or 2 * dim, layer.inner)
             self.aggr_router = nn.Linear(tokens, 1)
 
     def lora(self, projection: str) -> LoRAPair | None:
@@ -77,10 +78,21 @@ class LayerWeights(nn.Module):
 class Adapter(nn.Module):
     """The weights of all attention layers; keys of its state are those of the published `faceid_adapter`."""
 
-    def __init__(self, layers: Sequence[AttentionLayer], rank: int, token_shape: tuple[int, int], routed: bool):
+    def __init__(
+        self,
+        layers: Sequence[AttentionLayer],
+        rank: int,
+        token_shape: tuple[int, int],
+        routed: bool,
+        hidden: int = 0,
+    ):
+        """
+        Args:
+            rank, token_shape, routed, hidden: of each layer.
+        """
         super().__init__()
         for index, layer in enumerate(layers):
-            self.add_module(str(index), LayerWeights(layer, rank, token_shape, routed))
+            self.add_module(str(index), LayerWeights(layer, rank, token_shape, routed, hidden))
 
     def layers(self) -> list[LayerWeights]:
         """In the order of the published weights."""
@@ -101,6 +113,5 @@ class Adapter(nn.Module):
                 layer.to_v_faceid.weight.copy_(value)
 
 
-def _mlp(dim: int, out_dim: int) -> nn.Sequential:
-    """Published: (C, 2C, C) for the picture's spots, (D, 2D, C) for people."""
-    return nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, out_dim, bias=False))
+def _mlp(dim: int, hidden: int, out_dim: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, out_dim, bias=False))

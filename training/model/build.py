@@ -43,13 +43,14 @@ class Built:
     kind: str
 
 
-def build(config: Config, stage: str, widths: tuple[int, int]) -> Built:
+def build(config: Config, stage: str, widths: tuple[int, int], projection: int | None = None) -> Built:
     """Make the network of a stage, with the random state of torch.
 
     Args:
         config: its settings.
         stage: "single" or "multi".
         widths: of intrinsic and of structure features.
+        projection: of CLIP's image embedding, for an IP-Adapter.
 
     Raises:
         UniPortraitError: a part is missing, or parts are of different kinds.
@@ -57,6 +58,11 @@ def build(config: Config, stage: str, widths: tuple[int, int]) -> Built:
     unet = load_unet(config.base.model)
     build_stage = {"single": _single, "multi": _multi}[stage]
     network = build_stage(config, unet, attention_layers(unet), widths)
+    if projection and config.base.ip_adapter and (needed := network.resampler.weight.shape[1]) != projection:
+        raise UniPortraitError(
+            f"{Path(config.base.ip_adapter).name} was made with image embeddings of {needed} numbers, base.clip_vision "
+            f"gives {projection}. Give the CLIP vision model that it was made with."
+        )
     freeze(network)
     for part in TRAINED[stage]:
         for _, parameter in parameters_of(network, part):
@@ -105,7 +111,7 @@ def _multi(
         pictures = load_ip_adapter(path)
         _check_layers(path, pictures.layers, unet, layers)
         tokens = PictureTokens(pictures)
-        adapter = Adapter(layers, config.run.lora_rank, tokens.token_shape, routed)
+        adapter = Adapter(layers, config.run.lora_rank, tokens.token_shape, routed, config.router.hidden)
         _copy_id_layers(adapter, pictures.layers)
         return Network(unet, adapter, tokens)
     path = Path(config.run.stage_one)
@@ -119,7 +125,7 @@ def _multi(
             "of stage I."
         )
     rank = len(stage_one.lora[0]["q"].down) if stage_one.lora else 0
-    adapter = Adapter(layers, rank, stage_one.resampler.token_shape, routed)
+    adapter = Adapter(layers, rank, stage_one.resampler.token_shape, routed, config.router.hidden)
     _copy_id_layers(adapter, stage_one.layers)
     _copy_lora(adapter, stage_one)
     return Network(unet, adapter, stage_one.resampler)

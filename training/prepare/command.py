@@ -116,7 +116,6 @@ def _caching(options: argparse.Namespace) -> Caching | None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is given, needed is a whole number of 1 or more")
+    return int(text)

@@ -15,6 +15,7 @@ from ..data.geometry import check_resolution
 from ..data.index import FILE, index_content
 from .detectors import detector_record, make_detector
 from .folder_source import list_folder
+from .journal import FOLDER as JOURNAL
 from .journal import Journal, write_json
 from .listing import Listing, pieces
 from .piece import SHARD, PieceWriter
@@ -61,6 +62,11 @@ def prepare(settings: Settings, output: Path, workers: int = 1, caching: Caching
     return numbers
 
 
+def is_prepared(source: str) -> bool:
+    """Whether a source is a finished folder of shards; at an address it is taken for one."""
+    return "://" in source or (Path(source) / FILE).is_file()
+
+
 def prepared(source: str, detector: str | None, workers: int = 1) -> str:
     """A folder of shards for training: the source itself, or what is prepared from it, once, beside it.
 
@@ -71,9 +77,16 @@ def prepared(source: str, detector: str | None, workers: int = 1) -> str:
     Raises:
         UniPortraitError: see `prepare`; or pictures without a detector.
     """
-    folder = Path(source)
-    if "://" in source or (folder / FILE).is_file():
+    if is_prepared(source):
         return source
+    folder = Path(source)
+    if not folder.is_dir():
+        raise UniPortraitError(f"{source} was not found. Give folders that are there at data.shards.")
+    if (folder / JOURNAL).is_dir():
+        raise UniPortraitError(
+            f"{source} is a folder of shards that `python -m training prepare` has not finished. Give the same command "
+            "again, which goes on where it was."
+        )
     output = folder.with_name(f"{folder.name}-prepared")
     if not (output / FILE).is_file():
         if detector is None:

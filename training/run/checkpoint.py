@@ -1,6 +1,7 @@
 """Checkpoints: whole or absent, plain tensors only, and enough of them to go on as if nothing had happened."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -25,12 +26,14 @@ class Progress:
 
     Attributes:
         step: steps that were taken.
-        settings: by which.
+        deciding: settings that have to stay.
+        free: settings that may change.
         scaler: state of the loss's scale in half precision; empty in others.
     """
 
     step: int
-    settings: dict
+    deciding: dict
+    free: dict
     scaler: dict
 
 
@@ -63,6 +66,8 @@ def save(
         part.mkdir(parents=True)
         save_file({key: value.detach().contiguous().cpu() for key, value in tensors.items()}, part / TENSORS)
         (part / STATE).write_text(json.dumps(asdict(progress), indent=1))
+        for path in (part / TENSORS, part / STATE):
+            _to_disk(path)
         shutil.rmtree(final, ignore_errors=True)
         part.rename(final)
     except (OSError, SafetensorError) as error:  # a full disk is either
@@ -87,15 +92,30 @@ def latest(folder: Path) -> Path | None:
     return next(reversed(checkpoints(folder)), None)
 
 
+def remove_partial(folder: Path) -> None:
+    """Remove what killed runs have left."""
+    for path in folder.glob(f"{PREFIX}*.part"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def read(checkpoint: Path) -> Progress:
+    """How far a checkpoint is. Raises UniPortraitError where it is another program's, or damaged."""
+    try:
+        return Progress(**json.loads((checkpoint / STATE).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UniPortraitError(
+            f"{checkpoint} cannot be read ({error}). Delete it, and start again to go on from the one before."
+        ) from error
+
+
 def load(
     checkpoint: Path, trained: Mapping[str, nn.Parameter], average: Mapping[str, Tensor], optimizer: Optimizer
-) -> Progress:
+) -> None:
     """Put everything back as it was.
 
     Raises:
         UniPortraitError: the checkpoint is of another network.
     """
-    state = json.loads((checkpoint / STATE).read_text())
     tensors = load_file(checkpoint / TENSORS)
     found = {key.removeprefix(WEIGHT) for key in tensors if key.startswith(WEIGHT)}
     if found != set(trained) or any(tensors[WEIGHT + name].shape != value.shape for name, value in trained.items()):
@@ -113,22 +133,37 @@ def load(
         kept = {key.removeprefix(marker): tensor for key, tensor in tensors.items() if key.startswith(marker)}
         if kept:  # a step count stays where the optimizer keeps it, on the CPU
             optimizer.state[value] = {k: t if k == "step" else t.to(value.device) for k, t in kept.items()}
-    return Progress(**state)
 
 
-def check_settings(checkpoint: Path, found: Mapping, needed: Mapping) -> None:
-    """See that a training goes on with the settings that it was begun with.
+def weights(checkpoint: Path) -> dict[str, Tensor]:
+    """What is exported of a checkpoint, by name in the network: the moving average where there is one."""
+    tensors = load_file(checkpoint / TENSORS)
+    kind = AVERAGE if any(key.startswith(AVERAGE) for key in tensors) else WEIGHT
+    return {key.removeprefix(kind): value for key, value in tensors.items() if key.startswith(kind)}
+
+
+def check_deciding(checkpoint: Path, found: Mapping, needed: Mapping) -> None:
+    """See that a training goes on with the settings that decide what it is.
 
     Raises:
         UniPortraitError: some are others, named.
     """
+    if others := differences(found, needed):
+        raise UniPortraitError(
+            f"{checkpoint} was made with other settings: {others}. Give another run.output, or the settings of before."
+        )
+
+
+def differences(found: Mapping, needed: Mapping) -> str:
+    """Which settings are others, in words; nothing where none is."""
     before, now = dict(_flat(found)), dict(_flat(needed))
     others = [key for key in before | now if before.get(key) != now.get(key)]
-    if others:
-        said = "; ".join(f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in others)
-        raise UniPortraitError(
-            f"{checkpoint} was made with other settings: {said}. Give another run.output, or the settings of before."
-        )
+    return "; ".join(f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in others)
+
+
+def _to_disk(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _flat(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:

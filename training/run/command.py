@@ -21,6 +21,21 @@ def add_stages(commands: Any) -> None:
         parser.add_argument("config", type=Path, help="TOML file; training/configs has examples")
         parser.set_defaults(run=_run, stage=stage)
 
+    parser = commands.add_parser(
+        "export",
+        help="a checkpoint becomes weights",
+        description="Exports the weights of a checkpoint, such as runs/single/checkpoint-00010000, beside it.",
+    )
+    parser.add_argument("config", type=Path, help="TOML file of the training")
+    parser.add_argument("checkpoint", type=Path, help="folder of the checkpoint")
+    parser.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from .course import export_checkpoint
+
+    print(f"Exported to {export_checkpoint(options.config, options.checkpoint)}.")
+
 
 def _run(options: argparse.Namespace) -> None:
     from .course import run_stage  # loads torch and diffusers, which `--help` need not wait for

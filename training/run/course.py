@@ -17,11 +17,12 @@ from ..config import Config, read_config
 from ..data.batch import Batch, collate
 from ..data.order import Batches
 from ..data.portraits import Portraits, View
-from ..frozen.fingerprint import fingerprints
+from ..frozen.fingerprint import fingerprint, fingerprints
 from ..model.build import build
-from ..model.layout import load_schedule
+from ..model.layout import kind_of, load_schedule, load_unet
 from ..prepare.detectors import make_detector
-from ..prepare.run import prepared
+from ..prepare.run import is_prepared, prepared
+from . import checkpoint
 from .export import FILES, export
 from .inputs import Frozen
 from .log import Log
@@ -46,33 +47,37 @@ def run_stage(path: Path, stage: str) -> Path:
     """
     config = read_config(path, stage)
     run, preview = config.run, config.preview
+    _check_places(config)
     accelerator = Accelerator(mixed_precision=run.precision)
     _check_engine(accelerator)
     set_seed(run.seed)  # the same beginning for every process
-    with accelerator.main_process_first():  # who prepares, where that is not done
-        portraits = open_data(config, stage)
+    portraits = open_data(config, stage, accelerator.num_processes)
     frozen = Frozen(config, portraits.cached)
-    built = build(config, stage, frozen.widths(collate([portraits[0, 0]]).faces))
+    example = collate([portraits[0, 0]])
+    built = build(config, stage, frozen.widths(example.faces), frozen.nobody.image.shape[-1])
     schedule = load_schedule(config.base.model)
-    trainer = Trainer(config, stage, built.network, frozen, Schedule.of(schedule), accelerator)
-    trainer.resume()
+    trainer = Trainer(
+        config, stage, built.network, frozen, Schedule.of(schedule), accelerator, _fingerprints_of(config)
+    )
+    changed = trainer.resume()
     main, seconds = accelerator.is_main_process, _time_of_a_pass(trainer, portraits)
     if main:
-        print(describe(config, stage, built, len(portraits), accelerator.num_processes, seconds), flush=True)
+        print(describe(config, stage, built, portraits, accelerator.num_processes, trainer.step, seconds), flush=True)
+    if main and trainer.step:
+        print(f"Going on from step {trainer.step}; {changed or 'all settings are as before'}.", flush=True)
 
-    def previews() -> Previews:
-        samples = collate([portraits[number, number] for number in range(min(preview.count, len(portraits)))])
+    def previews() -> list[Previews]:
         detector = make_detector(config.data.detector) if config.data.detector else None
-        with accelerator.autocast():
-            return draw(
-                built.network, frozen, schedule, samples.to(accelerator.device), preview, config.router.choice, detector
-            )
+        numbers, choice = range(min(preview.count, len(portraits))), config.router.choice
+        with trainer.exported(), frozen.drawing_on(accelerator.device), accelerator.autocast():
+            batches = (collate([portraits[number, number]]).to(accelerator.device) for number in numbers)
+            return [draw(built.network, frozen, schedule, batch, preview, choice, detector) for batch in batches]
 
-    begun = trainer.step
-    bar = tqdm(total=run.steps, initial=begun, desc=f"stage {stage}", unit="step", disable=not main)
-    with Log(run.output if main else None) as log, bar:
+    bar = tqdm(total=run.steps, initial=trainer.step, desc=f"stage {stage}", unit="step", disable=not main)
+    with Log(run.output if main else None, trainer.step) as log, bar:
         for batches in steps_of(trainer, portraits):
-            log.numbers(trainer.step + 1, trainer.take_step(batches), len(batches) * run.batch)
+            pictures = len(batches) * run.batch * accelerator.num_processes
+            log.numbers(trainer.step + 1, trainer.take_step(batches), pictures)
             bar.update()
             last = trainer.step == run.steps
             if last or trainer.step % run.checkpoint_every == 0:
@@ -84,6 +89,31 @@ def run_stage(path: Path, stage: str) -> Path:
         export(trainer.weights(), config, stage, built.kind, trainer.step, run.output)
     accelerator.wait_for_everyone()
     return run.output / FILES[stage]
+
+
+def export_checkpoint(path: Path, folder: Path) -> Path:
+    """Weights of a checkpoint, in its folder.
+
+    Args:
+        path: the TOML file of the training.
+        folder: of the checkpoint.
+
+    Raises:
+        UniPortraitError: one of them cannot be read.
+    """
+    progress = checkpoint.read(folder)
+    stage = progress.deciding["stage"]
+    config = read_config(path, stage)
+    kind = kind_of(load_unet(config.base.model))
+    return export(checkpoint.weights(folder), config, stage, kind, progress.step, folder)
+
+
+def _check_places(config: Config) -> None:
+    """See that what is not trained is there. Raises UniPortraitError that names the key."""
+    places = {f"base.{key}": path for key, path in config.base} | {"run.stage_one": config.run.stage_one}
+    for key, path in places.items():
+        if path and not Path(path).exists():
+            raise UniPortraitError(f"{path} was not found. Give another path at {key}; it counts from the TOML file.")
 
 
 def _check_engine(accelerator: Accelerator) -> None:
@@ -99,7 +129,7 @@ def _check_engine(accelerator: Accelerator) -> None:
         )
 
 
-def open_data(config: Config, stage: str) -> Portraits:
+def open_data(config: Config, stage: str, processes: int = 1) -> Portraits:
     """The pictures of a stage, prepared where they are not yet. Raises UniPortraitError where there are none."""
     base, data, several = config.base, config.data, stage == "multi"
     view = View(
@@ -108,9 +138,24 @@ def open_data(config: Config, stage: str) -> Portraits:
         (2, data.max_people) if several else (1, 1),
         0.0 if several else data.second_photo,
         data.extra_person if several else 0.0,
+        data.cached,
     )
-    folders = [prepared(str(folder), data.detector or None, data.workers or 1) for folder in data.shards]
+    if processes > 1 and (waiting := [source for source in data.shards if not is_prepared(source)]):
+        raise UniPortraitError(
+            f"{', '.join(waiting)} is not prepared, which is not done by {processes} processes at a time. Run `python "
+            "-m training prepare` first, and give its output at data.shards."
+        )
+    folders = [prepared(source, data.detector or None, data.workers or 1) for source in data.shards]
     return Portraits(folders, view, fingerprints(base.model, base.clip_vision, base.face_backbone))
+
+
+def _fingerprints_of(config: Config) -> dict[str, str]:
+    """Of all that is not trained."""
+    base = config.base
+    files = {"ip_adapter": base.ip_adapter, "stage_one": config.run.stage_one}
+    others = {name: fingerprint(name, [Path(file)]) for name, file in files.items() if file}
+    unet = {"unet": fingerprint("unet", [base.model / "unet"])}
+    return fingerprints(base.model, base.clip_vision, base.face_backbone) | unet | others
 
 
 def steps_of(trainer: Trainer, portraits: Portraits) -> Iterator[list[Batch]]:
@@ -120,10 +165,11 @@ def steps_of(trainer: Trainer, portraits: Portraits) -> Iterator[list[Batch]]:
         portraits,
         run.batch,
         run.seed,
-        run.steps * run.accumulation,
-        trainer.step * run.accumulation,
+        run.steps,
+        trainer.step,
         accelerator.process_index,
         accelerator.num_processes,
+        run.accumulation,
     )
     workers = trainer.config.data.workers
     batches = iter(
@@ -136,14 +182,17 @@ def steps_of(trainer: Trainer, portraits: Portraits) -> Iterator[list[Batch]]:
             multiprocessing_context="spawn" if workers else None,
         )
     )
-    while step := list(itertools.islice(batches, run.accumulation)):
-        yield step
+    try:
+        while step := list(itertools.islice(batches, run.accumulation)):
+            yield step
+    except UniPortraitError as error:  # of a reading process it comes with that process's traceback in front
+        raise UniPortraitError(str(error).rstrip().rsplit(f"{UniPortraitError.__name__}: ", 1)[-1]) from None
 
 
 def _time_of_a_pass(trainer: Trainer, portraits: Portraits) -> float:
     """Seconds that forward and backward take, the first time left out; gradients are as before."""
     run, device = trainer.config.run, trainer.accelerator.device
-    batch = collate([portraits[number % len(portraits), number] for number in range(run.batch)])
+    batch = collate([portraits[item] for item in next(iter(Batches(portraits, run.batch, run.seed, steps=1)))])
     for _ in range(2):
         started = time.perf_counter()
         trainer.look(batch).loss(trainer.config.router.loss_weight).backward()

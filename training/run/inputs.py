@@ -1,6 +1,7 @@
 """A batch on the device, as the network reads it: what is not cached is made by the frozen networks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -54,8 +55,29 @@ class Frozen(nn.Module):
         self.no_text = self.text([""])
         self.requires_grad_(False)
         self.backbone = self.face.backbone
-        if cached:  # what they see is in the shards; the backbone still compares previews with photos
-            self.face = None
+        self.cached = cached
+        if cached:  # what they see is in the shards
+            self.text = self.face = None
+
+    def work_on(self, device: torch.device) -> None:
+        """Bring what every step needs to a device. With cached features that is no network: VAE and backbone, which
+        previews need, wait on the CPU."""
+        self.nobody = _each(self.nobody, lambda t: t.to(device))
+        self.no_text = tuple(None if t is None else t.to(device) for t in self.no_text)
+        if not self.cached:
+            self.to(device)
+
+    @contextmanager
+    def drawing_on(self, device: torch.device) -> Iterator[None]:
+        """While it lasts, VAE and backbone are on a device."""
+        for module in (self.vae, self.backbone):
+            module.to(device)
+        try:
+            yield
+        finally:
+            if self.cached:
+                for module in (self.vae, self.backbone):
+                    module.cpu()
 
     @property
     def divisor(self) -> int:
@@ -82,7 +104,7 @@ class Frozen(nn.Module):
     def conditions(self, batch: Batch, throws: Throws) -> Conditions:
         """Text and people, where the dice leave them in."""
         text, pooled = self.text(batch.captions) if batch.text is None else (batch.text, batch.pooled)
-        blank, blank_pooled = (None if part is None else part.to(text.device) for part in self.no_text)
+        blank, blank_pooled = self.no_text
         text = torch.where(throws.no_text[:, None, None], blank, text)
         added = None
         if pooled is not None:
@@ -116,7 +138,7 @@ class Frozen(nn.Module):
 
     def _people(self, batch: Batch, throws: Throws) -> FaceInputs:
         faces = self.features(batch.faces)
-        nobody = _each(self.nobody, lambda t: t[None].to(throws.scale.device))
+        nobody = _each(self.nobody, lambda t: t[None])
         gone = throws.no_faces[:, None]
         if self.pictures:
             image = torch.where(gone[..., None], nobody.image, faces.image)

@@ -1,8 +1,8 @@
 """The steps of both stages. `accelerate` deals with devices, processes and precision."""
 
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,7 @@ from .inputs import Frozen
 from .objective import RoutingScore, Schedule, diffusion_loss, noised, score_routing
 from .optimizer import make_optimizer, set_learning_rates
 
+MOST_SKIPPED = 50  # steps that half precision may leave out one after the other
 HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -53,14 +54,17 @@ class Trainer:
         frozen: Frozen,
         schedule: Schedule,
         accelerator: Accelerator,
+        networks: Mapping[str, str],
     ):
         """
         Args:
             network: with what is trained of it requiring gradients.
             frozen: the networks that see pictures, faces and text.
+            networks: fingerprints of all that is not trained.
         """
         self.config, self.stage, self.schedule, self.accelerator = config, stage, schedule, accelerator
-        self.bare, self.frozen = network, frozen.to(accelerator.device)
+        self.bare, self.frozen, self.networks = network, frozen, networks
+        frozen.work_on(accelerator.device)
         self.trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
         if accelerator.mixed_precision in HALVES:  # what is not trained need not be precise
             network.unet.to(HALVES[accelerator.mixed_precision])
@@ -68,7 +72,7 @@ class Trainer:
         self.optimizer = accelerator.prepare_optimizer(make_optimizer(config.optimizer, stage, self.trained))
         decay = config.run.ema
         self.ema = EMAModel(self.trained.values(), decay=decay) if decay else None
-        self.step = 0
+        self.step = self.skipped = 0
 
     @property
     def average(self) -> dict[str, Tensor]:
@@ -113,7 +117,7 @@ class Trainer:
             UniPortraitError: the loss, or the gradient, is no number. The weights are those of the step before.
         """
         settings, accelerator = self.config.optimizer, self.accelerator
-        rate = set_learning_rates(self.optimizer, settings, self.step)
+        rates = set_learning_rates(self.optimizer, settings, self.step)
         passes: list[Pass] = []
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
@@ -129,34 +133,60 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
-        if self.ema:
-            self.ema.step(self.trained.values())
-        return {"learning_rate": rate, "gradient_norm": float(norm), **self._averaged(passes)}
+        if self.optimizer.step_was_skipped:
+            self._stop_if_skipped_too_often()
+        else:
+            self.skipped = 0
+            if self.ema:
+                self.ema.step(self.trained.values())
+        return {**rates, "gradient_norm": float(norm), **self._averaged(passes)}
 
     def save(self) -> None:
         """Write a checkpoint, on the main process. Raises UniPortraitError where that fails."""
         if self.accelerator.is_main_process:
             run = self.config.run
-            progress = checkpoint.Progress(self.step, self._settings(), self._scaler())
+            progress = checkpoint.Progress(self.step, self._deciding(), self._free(), self._scaler())
             checkpoint.save(run.output, progress, self.trained, self.average, self.optimizer, run.keep)
         self.accelerator.wait_for_everyone()
 
-    def resume(self) -> None:
+    def resume(self) -> str:
         """Go on from the last whole checkpoint, if there is one.
 
+        Returns:
+            Settings that are others than before, and may be, in words.
+
         Raises:
-            UniPortraitError: it was made with other settings.
+            UniPortraitError: it was made with settings that decide what is trained on what; or only some processes
+                have it.
         """
-        found = checkpoint.latest(self.config.run.output)
-        if found is None:
-            return
-        progress = checkpoint.load(found, self.trained, self.average, self.optimizer)
-        checkpoint.check_settings(found, progress.settings, self._settings())
+        folder, changed = self.config.run.output, ""
+        if self.accelerator.is_main_process:
+            checkpoint.remove_partial(folder)
+        found = checkpoint.latest(folder)
+        if found is not None:
+            progress = checkpoint.read(found)
+            checkpoint.check_deciding(found, progress.deciding, self._deciding())
+            changed = checkpoint.differences(progress.free, self._free())
+            checkpoint.load(found, self.trained, self.average, self.optimizer)
+            if self.ema:
+                self.ema.optimization_step = progress.step
+            if self.accelerator.scaler is not None and progress.scaler:
+                self.accelerator.scaler.load_state_dict(progress.scaler)
+            self.step = progress.step
+        self._stop_unless_together()
+        return changed
+
+    @contextmanager
+    def exported(self) -> Iterator[None]:
+        """While it lasts, the network has the weights that are exported."""
         if self.ema:
-            self.ema.optimization_step = progress.step
-        if self.accelerator.scaler is not None and progress.scaler:
-            self.accelerator.scaler.load_state_dict(progress.scaler)
-        self.step = progress.step
+            self.ema.store(self.trained.values())
+            self.ema.copy_to(self.trained.values())
+        try:
+            yield
+        finally:
+            if self.ema:
+                self.ema.restore(self.trained.values())
 
     def weights(self) -> dict[str, Tensor]:
         """What is exported: the moving average where there is one."""
@@ -175,20 +205,52 @@ class Trainer:
         bad = self.accelerator.reduce((~value.isfinite()).float().reshape(1), "sum")
         if not bad.item():
             return
+        if value.isfinite():
+            raise UniPortraitError(f"The {what} of another process is no number at step {self.step + 1}; it says more.")
         keys = ", ".join(key for batch in batches for key in batch.keys)
-        where = "" if not value.isfinite() else " of another process"
         raise UniPortraitError(
-            f"The {what}{where} is no number at step {self.step + 1}; the pictures were {keys}. The last checkpoint "
-            "holds good weights: look at these pictures, lower optimizer.learning_rate, or set run.precision to bf16 "
-            "or no, and start again."
+            f"The {what} is no number at step {self.step + 1}; the pictures were {keys}. The last checkpoint, if there "
+            "is one, holds good weights: look at these pictures, lower optimizer.learning_rate, or set run.precision "
+            "to bf16 or no, and start again."
         )
 
-    def _settings(self) -> dict:
-        """All that has to be the same for a training to go on as if it had not been interrupted."""
-        apart = {"run": {"output", "steps", "keep", "checkpoint_every"}, "preview": True, "base": True}
-        return {"stage": self.stage, "processes": self.accelerator.num_processes} | self.config.model_dump(
-            mode="json", exclude=apart | {"data": {"shards", "workers"}}
-        )
+    def _stop_if_skipped_too_often(self) -> None:
+        self.skipped += 1
+        if self.skipped == MOST_SKIPPED:
+            raise UniPortraitError(
+                f"The gradients were no numbers in the last {MOST_SKIPPED} steps, up to step {self.step}. Set "
+                "run.precision to bf16 or no, or lower optimizer.learning_rate, and start again from a checkpoint "
+                "before."
+            )
+
+    def _stop_unless_together(self) -> None:
+        steps = self.accelerator.gather(torch.tensor([self.step], device=self.accelerator.device)).tolist()
+        if len(set(steps)) > 1:
+            raise UniPortraitError(
+                f"The processes are at steps {steps}: not all of them see the checkpoints in {self.config.run.output}. "
+                "Give a folder that all machines share at run.output, or copy the last checkpoint to each."
+            )
+
+    def _deciding(self) -> dict:
+        """What has to be the same for a training to go on: what is trained, on what, in which order."""
+        config, run = self.config, self.config.run
+        pictures = self.accelerator.num_processes * run.batch * run.accumulation
+        return {
+            "stage": self.stage,
+            "pictures per step": pictures,  # who computes which part of a step makes no difference
+            "networks": dict(self.networks),
+            "features": config.features.model_dump(mode="json", include={"intrinsic", "structure"}),
+            "resampler": config.resampler.model_dump(),
+            "router": config.router.model_dump(include={"choice", "hidden"}),
+            "data": config.data.model_dump(include={"resolution", "buckets", "max_people"}),
+            "run": {"seed": run.seed, "lora_rank": run.lora_rank, "ema": bool(run.ema)},
+        }
+
+    def _free(self) -> dict:
+        """All else that makes a difference."""
+        apart = {"data": {"shards", "workers", "detector"}, "base": True, "preview": True, "resampler": True}
+        places = {"output", "stage_one", "steps", "keep", "checkpoint_every", "batch", "accumulation"}
+        return self.config.model_dump(mode="json", exclude=apart | {"run": places})
 
     def _scaler(self) -> dict:
         scaler = self.accelerator.scaler

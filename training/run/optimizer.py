@@ -6,8 +6,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from uniportrait_core.errors import UniPortraitError
-
 from ..config import Optimizer as Settings
 from ..model.build import PARTS
 
@@ -17,24 +15,19 @@ def make_optimizer(settings: Settings, stage: str, trained: Mapping[str, nn.Para
 
     Args:
         trained: parameters by name in the network.
-
-    Raises:
-        UniPortraitError: bitsandbytes is wished for and not installed.
     """
     kind = torch.optim.AdamW
     if settings.eight_bit:
-        try:
-            import bitsandbytes
-        except ImportError as error:
-            raise UniPortraitError(
-                "optimizer.eight_bit needs bitsandbytes, which is not installed. Run `pip install bitsandbytes`, or "
-                "set it to false."
-            ) from error
+        import bitsandbytes
+
         kind = bitsandbytes.optim.AdamW8bit
     lora = [value for name, value in trained.items() if _is_lora(name)]
     others = [value for name, value in trained.items() if not _is_lora(name)]
     factor = settings.lora_factor if stage == "multi" else 1.0
-    groups = [{"params": others, "factor": 1.0}, {"params": lora, "factor": factor}]
+    groups = [
+        {"part": "all_but_lora", "params": others, "factor": 1.0},
+        {"part": "lora", "params": lora, "factor": factor},
+    ]
     return kind(
         [group for group in groups if group["params"]],
         lr=settings.learning_rate,
@@ -43,12 +36,12 @@ def make_optimizer(settings: Settings, stage: str, trained: Mapping[str, nn.Para
     )
 
 
-def set_learning_rates(optimizer: Optimizer, settings: Settings, step: int) -> float:
-    """Those of a step, counted from 0: they rise over the warm-up, and stay. Returns that of most parts."""
+def set_learning_rates(optimizer: Optimizer, settings: Settings, step: int) -> dict[str, float]:
+    """Those of a step, counted from 0: they rise over the warm-up, and stay. Returns them for the log, by part."""
     rate = settings.learning_rate * min((step + 1) / max(settings.warmup, 1), 1)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
-    return rate
+    return {f"learning_rate/{group['part']}": group["lr"] for group in optimizer.param_groups}
 
 
 def _is_lora(name: str) -> bool:

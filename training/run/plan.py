@@ -3,38 +3,45 @@
 from collections.abc import Sequence
 
 from ..config import Config
+from ..data.portraits import Portraits
 from ..model.build import PARTS, Built, parameters_of
 from ..model.layout import attention_layers
 
 STAGES = {"single": "Stage I, one person", "multi": "Stage II, several people"}
 
 
-def describe(config: Config, stage: str, built: Built, pictures: int, processes: int, seconds: float) -> str:
+def describe(
+    config: Config, stage: str, built: Built, portraits: Portraits, processes: int, done: int, seconds: float
+) -> str:
     """The plan.
 
     Args:
-        pictures: in the data, of those that the stage can use.
+        portraits: the data.
         processes: that share the work.
+        done: steps that were taken before.
         seconds: that a pass takes, measured.
     """
     run, network = config.run, built.network
     batch = processes * run.batch * run.accumulation
     total = sum(value.numel() for value in network.parameters())
     layers = attention_layers(network.unet)
-    steps = run.steps
+    pictures, steps = len(portraits), run.steps
+    left_out = "; ".join(f"{count:,} have {reason}" for reason, count in portraits.left_out.items() if count)
     each = seconds * run.accumulation
     lines = [
         (STAGES[stage], f"{built.kind}, {len(layers)} attention layers ({config.base.model})"),
         ("trained", f"{_parts(built)}; all together {million(total)} parameters with what is frozen"),
         ("on", f"{pictures:,} pictures at {config.data.resolution}×{config.data.resolution}"),
+        *([("left out", left_out)] if left_out else []),
         ("each step", f"{batch} pictures: {processes} processes × {run.batch} × {run.accumulation} passes"),
         ("for", f"{steps:,} steps, {steps * batch / pictures:.1f} times through the pictures"),
-        ("time", f"{duration(steps * each)}, at {each:.2f} s a step as measured now (worked out)"),
+        ("time", f"{duration(max(steps - done, 0) * each)}, at {each:.2f} s a step as measured now (worked out)"),
         ("into", str(run.output)),
     ]
     if stage == "multi":
-        weight = config.router.loss_weight
-        lines.insert(2, ("router", f"{config.router.choice}, routing loss × {weight:g}"))
+        none = "none: an ablation, whose file Load UniPortrait does not take"
+        routed = f"{config.router.choice}, routing loss × {config.router.loss_weight:g}"
+        lines.insert(2, ("router", none if config.router.choice == "none" else routed))
     return "\n".join(f"{name:20} {text}" for name, text in lines)
 
 

@@ -39,6 +39,7 @@ class Previews:
     likeness: float
 
 
+@torch.no_grad()
 def draw(
     network: Network,
     frozen: Frozen,
