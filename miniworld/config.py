@@ -124,7 +124,7 @@ FULL = Preset(
         "classifiers": Budget(4_000, 35, 384, 2e-3),
         "measure": Budget(4_000, 65, 512, 3e-3),
         # Alone.
-        "vae": Budget(20_000, 145, 32, 1e-3),
+        "vae": Budget(20_000, 145, 32, 7e-4),
         "unet": Budget(20_000, 145, 384, 1e-3),
     },
 )
