@@ -4,6 +4,7 @@ python -m miniworld look                         contact sheets of drawn people
 python -m miniworld train                        all networks, from nothing; hours on a CPU, minutes on a GPU
 python -m miniworld train --preset tiny          a trial of it all, which means nothing, in a minute
 python -m miniworld sample                       pictures of the base model
+python -m miniworld photos OUT --people 2-4      photos in shards, on which `python -m training` runs
 """
 
 import argparse
@@ -42,6 +43,22 @@ def _sample(options: argparse.Namespace) -> int:
     return 0
 
 
+def _photos(options: argparse.Namespace) -> int:
+    from training.prepare.settings import Caching
+
+    from .data.photos import Album, save_album
+    from .files import Files
+
+    fewest, _, most = options.people.partition("-")
+    album = Album(options.count, (int(fewest), int(most or fewest)), options.photos, options.size)
+    caching = None
+    if options.cache:
+        files = Files(options.cache)
+        caching = Caching(files.base, files.clip_vision, files.backbone, options.size)
+    save_album(album, options.out, options.workers or max(1, (os.cpu_count() or 2) - 2), caching)
+    return 0
+
+
 def _train(options: argparse.Namespace) -> int:
     import torch
 
@@ -72,7 +89,7 @@ def _train(options: argparse.Namespace) -> int:
         command=command,
         compiled=options.compile,
     )
-    lanes = device.type == "cuda" if options.lanes is None else options.lanes > 1
+    lanes = device.type == "cuda" if options.lanes is None else options.lanes
     failed = train_all(job, names, options.workers or max(1, (os.cpu_count() or 2) - 2), lanes)
     if failed:
         print(f"not finished: {', '.join(failed)}; the same command goes on where it was", file=sys.stderr)
@@ -81,7 +98,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m miniworld", description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(required=True, metavar="look | train | sample")
+    commands = parser.add_subparsers(required=True, metavar="look | train | sample | photos")
     command = commands.add_parser("look", help="draw contact sheets")
     command.set_defaults(run=_look)
     command.add_argument("--out", type=Path, default=Path("miniworld-out"), help="folder for the pictures")
@@ -92,6 +109,15 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     command.add_argument("--out", type=Path, default=Path("miniworld-out"), help="folder of the weights")
     command.add_argument("--count", type=int, default=32, help="how many, without prompts")
     command.add_argument("--seed", type=int, default=1)
+    command = commands.add_parser("photos", help="photos of drawn people, as shards that `python -m training` reads")
+    command.set_defaults(run=_photos)
+    command.add_argument("out", type=Path, help="folder for the shards")
+    command.add_argument("--count", type=int, default=20_000, help="how many")
+    command.add_argument("--people", default="1", metavar="N[-M]", help="in a photo: 1, or 2-4")
+    command.add_argument("--photos", type=int, default=6, help="of each person, on average")
+    command.add_argument("--size", type=int, default=128, help="of a photo, in pixels")
+    command.add_argument("--cache", type=Path, metavar="DIR", help="write features into them, by the weights in DIR")
+    command.add_argument("--workers", type=int, help="processes that draw")
     command = commands.add_parser("train", help="train all networks from nothing")
     command.set_defaults(run=_train)
     command.add_argument("--preset", choices=("tiny", "full"), default="full", help="sizes of pictures and networks")
@@ -106,7 +132,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     command.add_argument("--scenes", type=int, help="how many pictures to draw")
     command.add_argument("--people", type=int, help="how many people each recogniser learns")
     command.add_argument("--workers", type=int, help="processes that draw")
-    command.add_argument("--lanes", type=int, choices=(1, 2), help="trainings at a time; 2 on a GPU by default")
+    command.add_argument(
+        "--lanes", action=argparse.BooleanOptionalAction, help="train small networks side by side; on a GPU by default"
+    )
     command.add_argument("--compile", action="store_true", help="torch.compile, which pays for long trainings only")
     command.add_argument("--seed", type=int, default=1)
     return parser.parse_args(arguments)

@@ -30,13 +30,14 @@ class Preset:
         people, photos: people, and face photos of each, for the backbone; as many other people for the recogniser
             that measures.
         checks: pictures, and people, on which quality is measured.
-        vae: channels of the autoencoder's four levels, multiples of 32 as the host's group norms want them.
+        vae: channels of the autoencoder's four levels, multiples of 32, as the host cannot make others.
         unet: channels of the UNet's four levels, likewise.
         heads: attention heads of the UNet.
         text, text_layers, text_heads: of the text encoder; `text` is the UNet's context.
         vision, vision_layers, vision_heads: of the vision encoder.
         joint: length of embeddings that texts and pictures share.
         backbone: channels of the face backbone's stem and of its four stages; units of each stage beside.
+        measure: channels of the four stages of the recogniser that measures.
         embedding: length of face embeddings.
         budgets: by the network's name.
     """
@@ -58,6 +59,7 @@ class Preset:
     joint: int
     backbone: tuple[int, ...]
     units: tuple[int, ...]
+    measure: tuple[int, ...]
     embedding: int
     budgets: dict[str, Budget] = field(hash=False)
 
@@ -80,6 +82,7 @@ TINY = Preset(
     joint=32,
     backbone=(8, 8, 12, 16, 24),
     units=(1, 1, 1, 1),
+    measure=(8, 12, 16, 24),
     embedding=32,
     budgets={
         "backbone": Budget(6, 60, 8, 2e-3),
@@ -99,7 +102,7 @@ FULL = Preset(
     people=4_500,
     photos=5,
     checks=512,
-    vae=(32, 64, 64, 64),
+    vae=(32, 32, 64, 96),
     unet=(64, 64, 64, 64),
     heads=4,
     text=128,
@@ -111,15 +114,18 @@ FULL = Preset(
     joint=64,
     backbone=(24, 24, 40, 56, 64),
     units=(1, 2, 2, 2),
+    measure=(32, 56, 96, 128),
     embedding=128,
     budgets={
+        # Side by side, while pictures are drawn (`recipes/lanes.py`): 90 s of an H100.
         "backbone": Budget(4_000, 35, 512, 3e-3),
-        "measure": Budget(4_000, 40, 512, 2e-3),
-        "vae": Budget(12_000, 125, 64, 1e-3),
-        "clip": Budget(3_000, 45, 384, 1.5e-3),
-        "unet": Budget(20_000, 150, 384, 1e-3),
-        "detector": Budget(4_000, 30, 256, 2e-3),
-        "classifiers": Budget(4_000, 40, 384, 2e-3),
+        "detector": Budget(4_000, 25, 256, 2e-3),
+        "clip": Budget(3_000, 40, 384, 1.5e-3),
+        "classifiers": Budget(4_000, 35, 384, 2e-3),
+        "measure": Budget(4_000, 65, 512, 3e-3),
+        # Alone.
+        "vae": Budget(20_000, 145, 32, 7e-4),
+        "unet": Budget(20_000, 145, 384, 1e-3),
     },
 )
 """What ships."""

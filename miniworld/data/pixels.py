@@ -44,7 +44,8 @@ def sample_faces(pictures: Tensor, landmarks: Tensor, size: int) -> Tensor:
     target = torch.view_as_complex(_template(landmarks.device))
     source = torch.view_as_complex((landmarks * 2 - 1).contiguous())
     dz, dw = target - target.mean(), source - source.mean(dim=1, keepdim=True)
-    turn = (dz.conj() * dw).sum(dim=1) / (dz.conj() * dz).sum().real  # from the crop to the picture
+    # As in the core, least squares in the crop, then turned round; in the picture they would have another outcome.
+    turn = (dw.conj() * dw).sum(dim=1).real / (dw.conj() * dz).sum(dim=1)
     shift = source.mean(dim=1) - turn * target.mean()
     rows = (torch.stack((turn.real, -turn.imag, shift.real), 1), torch.stack((turn.imag, turn.real, shift.imag), 1))
     return _warp(pictures, torch.stack(rows, 1), size)
@@ -68,7 +69,7 @@ def roughen(pictures: Tensor, coarsest: float = 0.25) -> Tensor:
     """Make pictures worse, as generated and small ones are: less resolution, noise, other light, a little moved.
 
     Args:
-        pictures: (batch, 3, side, side), −1..1; the whole batch gets one resolution.
+        pictures: (batch, 3, side, side), −1..1; half of them keep their resolution, the others get one.
         coarsest: the lowest resolution, as a share.
     """
     count, _, side, _ = pictures.shape
@@ -76,7 +77,9 @@ def roughen(pictures: Tensor, coarsest: float = 0.25) -> Tensor:
     share = coarsest ** float(torch.rand(()))
     if share < 0.9:
         coarse = F.interpolate(pictures, size=(max(round(side * share), 8),) * 2, mode="bilinear", antialias=True)
-        pictures = F.interpolate(coarse, size=(side, side), mode="bilinear")
+        again = F.interpolate(coarse, size=(side, side), mode="bilinear")
+        # Not all: batch norms, which have one statistic for all batches, are to see sharp ones in every batch.
+        pictures = torch.where(torch.rand(count, 1, 1, 1, device=device) < 0.5, again, pictures)
     dice = torch.rand(count, 5, 1, 1, 1, device=device) * 2 - 1
     pictures = pictures * (1 + 0.12 * dice[:, 0]) + 0.08 * dice[:, 1]
     pictures = pictures + 0.06 * dice[:, 2].abs() * torch.randn_like(pictures)

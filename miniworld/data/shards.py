@@ -12,28 +12,26 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from uniportrait_core.faces.alignment import align
-
 from ..config import Preset
 from ..nets.tokens import tokens
 from ..world.captions import caption, portrait_caption
-from ..world.clothes import CLOTHES, COLOURS
+from ..world.clothes.drawing import CLOTHES
 from ..world.dice import Dice
+from ..world.dyes import COLOURS
 from ..world.expressions import EXPRESSIONS
 from ..world.hats import HATS
 from ..world.ink import STYLES
 from ..world.person import BEARDS, GLASSES, HAIR_STYLES, draw_person
 from ..world.picture import faces, picture
-from ..world.places import PLACES
+from ..world.places.table import PLACES
 from ..world.scene import NO_HAT, Scene, compose
 from ..world.seeds import BASE, MEASURING, TEST
+from .crops import crops_of
 
-CROP_SIZE = 224  # the core's, said again, as the module that has it needs PyTorch
 SHARD = 512  # pictures of a scenes' shard
 PEOPLE_PER_SHARD = 32
 MOST_PEOPLE = 4
 NUMBERS = {1: 0.46, 2: 0.28, 3: 0.15, 4: 0.11}  # how often a picture shows so many people
-PHOTO_SIZES = (112, 320)  # sides of the photos that crops are cut from
 EXPRESSION_NAMES, CLOTHES_NAMES, COLOUR_NAMES = tuple(EXPRESSIONS), tuple(CLOTHES), tuple(COLOURS)
 HAT_NAMES, PLACE_NAMES, STYLE_NAMES = (NO_HAT, *HATS), tuple(PLACES), tuple(STYLES)
 
@@ -64,7 +62,9 @@ def tasks(preset: Preset, folder: Path) -> list[Task]:
     ]
     shares = [
         (soon * (index + 0.5) / len(kind), order, task)
-        for order, (kind, soon) in enumerate(zip(kinds, (1, 0.3, 1), strict=True))  # the backbone is trained first
+        for order, (kind, soon) in enumerate(
+            zip(kinds, (1, 0.3, 0.5), strict=True)
+        )  # in the order in which they are trained on
         for index, task in enumerate(kind)
     ]
     first, *rest = (task for *_, task in sorted(shares, key=lambda share: share[:2]))
@@ -155,7 +155,7 @@ def draw_crops(people: range, numbers: range, photos: int, tokenizer: Path) -> A
         trait = (list(HAIR_STYLES).index(person.hair_style), GLASSES.index(person.glasses), BEARDS.index(person.beard))
         for photo in range(photos):
             scene = compose([seed], f"photo {seed} {photo}")
-            pixels.append(crop_of(scene, Dice("crop", seed, photo)))
+            pixels.append(crops_of(scene, Dice("crop", seed, photo))[0])
             captions.append(portrait_caption(scene.looks[0], scene.style))
             owners.append(number)
             traits.append((*trait, *person.hair, *person.skin))
@@ -165,13 +165,3 @@ def draw_crops(people: range, numbers: range, photos: int, tokenizer: Path) -> A
         "person": np.array(owners),
         "traits": np.array(traits, np.float32),
     }
-
-
-def crop_of(scene: Scene, dice: Dice) -> np.ndarray:
-    """The first face of a photo of some size, aligned as the pack does, by landmarks as inexact as a detector's."""
-    low, high = PHOTO_SIZES
-    size = round(low * (high / low) ** dice.between(0, 1))
-    (face, *_) = faces(scene, size)
-    reach = 0.02 * np.ptp(face.landmarks[:2, 0])
-    off = np.array([dice.bell(-1, 1) for _ in range(10)]).reshape(5, 2) * 2 * reach
-    return align(picture(scene, size), face.landmarks - 0.5 + off, CROP_SIZE)  # OpenCV counts from pixels' middles

@@ -9,6 +9,9 @@ from .tokens import LENGTH
 SCALING_FACTOR = 0.18215  # the host's for SD1.5; the autoencoder is brought to it when its training ends
 REDUCTION = 8
 LATENT_CHANNELS = 4
+NORM_GROUPS = 8
+"""Of all group norms. SD1.5 has 32 groups, for 128 channels and more; of 32 channels each would be one of its own, and
+what lies in a channel's mean, how light a picture is and of which colours, would be normed away."""
 
 
 def new_vae(preset: Preset) -> AutoencoderKL:
@@ -16,7 +19,8 @@ def new_vae(preset: Preset) -> AutoencoderKL:
         block_out_channels=preset.vae,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
+        layers_per_block=1,
+        norm_num_groups=NORM_GROUPS,
         latent_channels=LATENT_CHANNELS,
         sample_size=preset.size,
         scaling_factor=SCALING_FACTOR,
@@ -33,6 +37,7 @@ def new_unet(preset: Preset) -> UNet2DConditionModel:
         layers_per_block=2,
         down_block_types=(*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"),
         up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * 3),
+        norm_num_groups=NORM_GROUPS,
         cross_attention_dim=preset.text,
         attention_head_dim=preset.heads,  # the number of heads, as diffusers reads it for SD1.5
     )

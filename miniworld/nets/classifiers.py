@@ -4,11 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from ..world.captions import NUMBERS
-from ..world.clothes import CLOTHES, COLOURS
+from ..world.clothes.drawing import CLOTHES
+from ..world.dyes import COLOURS
 from ..world.expressions import EXPRESSIONS
 from ..world.hats import HATS
 from ..world.ink import STYLES
-from ..world.places import PLACES
+from ..world.places.table import PLACES
 from ..world.scene import NO_HAT
 
 PICTURE_HEADS = {"place": tuple(PLACES), "style": tuple(STYLES), "number": NUMBERS}
@@ -22,7 +23,7 @@ PERSON_HEADS = {
 }
 """What is read off one person, cut out around the face."""
 
-PICTURE_SIZE, PERSON_SIZE = 96, 96  # sides of what the networks are shown, in pixels
+PICTURE_SIZE, PERSON_SIZE = 128, 96  # sides of what the networks are shown, in pixels; a style is its finest lines
 PERSON_BOX = (1.25, 1.35, 1.25, 1.6)  # how far a person reaches around the face's centre, in heights of the face's box
 
 

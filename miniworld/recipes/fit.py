@@ -16,6 +16,7 @@ from .job import Job
 SAVE_EVERY = 30.0  # seconds
 SAY_EVERY = 10.0
 WARM = 0.05  # share of the training in which the rate rises
+SETTLING = 32  # batches
 logger = logging.getLogger("miniworld")
 
 
@@ -29,7 +30,7 @@ class Fitted:
 
 
 class _Average:
-    """A running average of a network's weights; buffers are the last ones."""
+    """A running average of a network's weights; buffers are the last ones (but see `_settle`)."""
 
     def __init__(self, model: nn.Module, decay: float):
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
@@ -77,9 +78,12 @@ def fit(
     spent_before, loss_sum, losses = spent, torch.zeros((), device=job.device), 0
     model.train()
 
-    def one_step(share: float) -> Tensor:
+    def one_loss(share: float) -> Tensor:
         with torch.autocast(job.device.type, torch.bfloat16, enabled=cuda):
-            value = loss(share)
+            return loss(share)
+
+    def one_step(share: float) -> Tensor:
+        value = one_loss(share)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         nn.utils.clip_grad_norm_(weights, 1.0, foreach=True)
@@ -116,7 +120,27 @@ def fit(
                 publish(Fitted(average.model, step, spent))
             saved = now
     logger.info("%-12s %d steps of %d in %.0f s", job.name, step, budget.batch, spent)
+    _settle(model, average.model, partial(one_loss, 1.0))
     return Fitted(average.model, step, spent)
+
+
+@torch.no_grad()
+def _settle(model: nn.Module, averaged: nn.Module, loss: Callable[[], Tensor]) -> None:
+    """Measure batch norms' statistics anew, as averaged weights have others than the last ones (Izmailov et al. 2018).
+
+    Args:
+        model: what `loss` runs; it gets the averaged weights.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    model.load_state_dict(averaged.state_dict())
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean of all batches
+    for _ in range(SETTLING):
+        loss()
+    averaged.load_state_dict(model.state_dict())
 
 
 def _record(step: Callable[[], Tensor]) -> Callable[[], Tensor]:

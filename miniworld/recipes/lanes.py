@@ -1,9 +1,11 @@
-"""All trainings in an order that leaves no processor and no device idle."""
+"""All trainings, in an order that leaves neither processors nor device idle."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,20 +34,22 @@ RECIPES = {
     "detector": train_detector,
     "classifiers": train_classifiers,
 }
-# The UNet needs the autoencoder, which likes to have the backbone; the others have time meanwhile, CLIP first, as the
-# UNet's text encoder starts from it.
-LANES = (("backbone", "vae", "unet"), ("clip", "measure", "detector", "classifiers"))
+# Small networks together, while drawing goes on and they leave most of the device idle; each in its lane one after the
+# other. Autoencoder and UNet fill it alone, and have it to themselves: the UNet needs the autoencoder and CLIP's text
+# encoder, the autoencoder likes to have the backbone.
+LANES = (("backbone", "detector"), ("clip", "classifiers"), ("measure",))
+ALONE = ("vae", "unet")
 logger = logging.getLogger("miniworld")
 
 
 def train_all(job: Job, names: Sequence[str], workers: int, lanes: bool) -> list[str]:
-    """Draw the data and train networks, two at a time where the device is fast.
+    """Draw the data and train networks, several at a time where the device is fast.
 
     Args:
         job: with the whole's settings; name and budget are filled in.
         names: of the networks.
         workers: processes that draw.
-        lanes: whether to train in two processes.
+        lanes: whether to train small networks side by side.
 
     Returns:
         Names of those that failed.
@@ -62,19 +66,22 @@ def train_all(job: Job, names: Sequence[str], workers: int, lanes: bool) -> list
 
 
 def _train_in_order(job: Job, names: Sequence[str], lanes: bool) -> None:
+    if not lanes:
+        _train(job, [name for name in (*chain(*LANES), *ALONE) if name in names])
+        return
     context = get_context("spawn")
+    ready = context.Event()  # loading libraries and starting the device take ten seconds, which pass meanwhile
+    last = context.Process(target=_train, args=(job, [name for name in ALONE if name in names], ready))
     orders = [[name for name in lane if name in names] for lane in LANES]
-    if lanes:
-        processes = [context.Process(target=_train, args=(job, order)) for order in orders if order]
-        if job.compiled:
-            processes.append(context.Process(target=_compile_ahead, args=(job,)))
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-    else:
-        # One after the other: CLIP before the UNet, for which it trains the text encoder.
-        _train(job, [name for name in ("backbone", "vae", "clip", "unet", *LANES[1][1:]) if name in names])
+    small = [context.Process(target=_train, args=(job, order)) for order in orders if order]
+    if job.compiled:
+        small.append(context.Process(target=_compile_ahead, args=(job,)))
+    for process in (*small, last):
+        process.start()
+    for process in small:
+        process.join()
+    ready.set()
+    last.join()
 
 
 def _compile_ahead(job: Job) -> None:
@@ -83,11 +90,15 @@ def _compile_ahead(job: Job) -> None:
         budgets = {name: replace(budget, steps=3) for name, budget in job.preset.budgets.items()}
         trial = replace(job, preset=replace(job.preset, scenes=SHARD, budgets=budgets), files=Files(Path(folder)))
         save_tokenizer(trial.files.tokenizer)
-        _train(trial, ("vae", "unet"))
+        _train(trial, ALONE)
 
 
-def _train(job: Job, names: Sequence[str]) -> None:
+def _train(job: Job, names: Sequence[str], ready: Event | None = None) -> None:
+    """One after the other, once `ready` is set."""
     set_up_logging()
+    if ready is not None:
+        torch.zeros(1, device=job.device)
+        ready.wait()
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     for name in names:

@@ -12,6 +12,7 @@ from training.frozen.latents import load_vae, scaled, to_moments
 from ..data.pixels import face_weights, to_unit
 from ..data.store import Store
 from ..nets.base_model import new_schedule, new_text_encoder, new_unet
+from ..nets.norms import lean
 from ..nets.tokens import load_tokenizer, tokens
 from ..weights import save_part
 from .fit import Fitted, fit
@@ -29,7 +30,7 @@ def train_unet(job: Job) -> None:
     store = job.store("scenes", "pixels", "tokens", "boxes").wait()
     moments = encode_all(vae, store)
     nothing = torch.from_numpy(tokens(job.files.tokenizer, [""])).long().to(job.device)
-    model = nn.ModuleDict({"unet": new_unet(job.preset), "text": _text_encoder(job, tokenizer)}).to(job.device)
+    model = nn.ModuleDict({"unet": lean(new_unet(job.preset)), "text": _text_encoder(job, tokenizer)}).to(job.device)
     unet = torch.compile(model["unet"]) if job.compiled else model["unet"]
     schedule = new_schedule()
     kept = schedule.alphas_cumprod.to(job.device)

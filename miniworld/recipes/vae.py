@@ -11,20 +11,22 @@ from uniportrait_core.files.checkpoint import load_backbone
 
 from ..data.pixels import face_weights, sample_faces, to_unit
 from ..nets.base_model import LATENT_CHANNELS, SCALING_FACTOR, new_vae
+from ..nets.norms import lean
+from ..nets.vae_start import start_with_means
 from ..weights import save_part
 from .fit import Fitted, fit
 from .job import Job
 
 DIVERGENCE = 3e-4  # weight of the latents' divergence from a normal distribution, per value
 EDGES, FACES, LIKENESS = 1.0, 3.0, 0.05  # weights of edges; of what lies in faces; of what the backbone sees in them
-LIKE_AFTER = 0.1  # share of the training: before, faces are not there to be seen
+LIKE_AFTER = 0.03  # share of the training: before, faces are not there to be seen
 
 
 def train_vae(job: Job) -> None:
     """Absolute differences of colours and of edges, more in faces, and what the face backbone sees there."""
     keys = ("pixels", "boxes", "landmarks", "count")
     store = job.store("scenes", *keys)
-    vae = new_vae(job.preset).to(job.device)
+    vae = lean(start_with_means(new_vae(job.preset))).to(job.device)
     backbone = load_backbone(job.files.backbone).to(job.device) if job.files.backbone.is_file() else None
     encode, decode = (torch.compile(f) if job.compiled else f for f in (vae.encoder, vae.decoder))
     side = job.preset.size
@@ -37,7 +39,8 @@ def train_vae(job: Job) -> None:
         spread = spread.clamp(-20, 10)
         drawn = decode(vae.post_quant_conv(mean + (spread / 2).exp() * torch.randn_like(mean))).float()
         weights = face_weights(store["boxes"][chosen], side, FACES)
-        value = (weights * (drawn - pictures).abs()).mean() + EDGES * _edges(drawn, pictures, weights)
+        off = drawn - pictures
+        value = (weights * off.abs()).mean() + EDGES * _edges(off, weights)
         value = value + DIVERGENCE * 0.5 * (mean**2 + spread.exp() - 1 - spread).mean()
         if backbone is not None and share > LIKE_AFTER:
             who = (torch.rand(len(chosen), device=job.device) * store["count"][chosen]).long()
@@ -54,9 +57,9 @@ def train_vae(job: Job) -> None:
     publish(fit(job, vae, loss, publish, recordable=lambda share: store.complete and share > LIKE_AFTER))
 
 
-def _edges(drawn: Tensor, pictures: Tensor, weights: Tensor) -> Tensor:
+def _edges(off: Tensor, weights: Tensor) -> Tensor:
     """Differences between neighbours, in both directions, in two resolutions."""
-    off, value = drawn - pictures, drawn.new_zeros(())
+    value = off.new_zeros(())
     for _ in range(2):
         value = value + (weights[..., 1:] * off.diff(dim=-1).abs()).mean()
         value = value + (weights[..., 1:, :] * off.diff(dim=-2).abs()).mean()

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from .clothes import CLOTHES, COLOURS
+from .clothes.drawing import CLOTHES
 from .dice import Dice
+from .dyes import COLOURS
 from .expressions import EXPRESSIONS
 from .hats import COLOURED, HATS
 from .ink import STYLES
-from .places import PLACES
+from .places.table import PLACES
 from .scene import NO_HAT, Look, Scene
 
 NUMBERS = ("a person", "two people", "three people", "four people")

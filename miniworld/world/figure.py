@@ -6,12 +6,15 @@ from math import cos, radians, sin
 import numpy as np
 
 from .beard import draw_beard
-from .clothes import COLOURS, draw_body
+from .clothes.drawing import draw_body
+from .dyes import COLOURS
 from .expressions import EXPRESSIONS
-from .face import draw_complexion, draw_eyes, draw_glasses, draw_head, draw_mouth, draw_nose, mouth_corners
-from .hair import draw_back_hair, draw_front_hair, hair_of
+from .eyes import draw_eyes, draw_glasses
+from .face import draw_complexion, draw_head, draw_nose
+from .hair.drawing import draw_back_hair, draw_front_hair, hair_of
 from .hats import HATS, OWN_COLOURS, PRESSING
 from .head import Head, head_of
+from .mouth import draw_mouth, mouth_corners
 from .person import Person
 from .scene import NO_HAT, Look
 from .sheet import Sheet

@@ -8,7 +8,7 @@ from .figure import Place, draw_figure, face_of
 from .ink import STYLES, silhouette
 from .paper import on_paper
 from .person import draw_person
-from .places import PLACES
+from .places.table import PLACES
 from .raster import rasterize
 from .scene import Scene
 from .sheet import Sheet

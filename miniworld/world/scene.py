@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .clothes import CLOTHES, COLOURS
+from .clothes.drawing import CLOTHES
 from .dice import Dice
+from .dyes import COLOURS
 from .expressions import EXPRESSIONS
 from .hats import COLOURED, HATS
 from .ink import STYLES
-from .places import PLACES
+from .places.table import PLACES
 
 NO_HAT = "none"
 # Height of a face in relation to the picture's, smallest and largest, by the number of people across.

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from miniworld.data.crops import CROP_SIZE
 from miniworld.data.pixels import face_weights, roughen, sample_boxes, sample_faces, to_unit
-from miniworld.data.shards import CROP_SIZE
 from miniworld.world.picture import faces, picture
 from miniworld.world.scene import compose
 from uniportrait_core.embedding import face_features
@@ -30,7 +30,8 @@ def test_faces_are_aligned_as_the_pack_aligns_them():
         cut = sample_faces(to_unit(torch.from_numpy(pixels)), shares + by / SIZE, 112)
         return (cut - to_unit(torch.from_numpy(wanted))).abs()[..., 20:90, 20:90].mean()
 
-    assert off(0) < 0.04 and off(0) < 0.6 * min(off(0.5), off(-0.5))
+    # OpenCV rounds places to 1/32 of a pixel: 0.002 of the range −1..1 on these drawings.
+    assert off(0) < 0.004 < 0.2 * min(off(0.5), off(-0.5))
 
 
 def test_a_box_of_everything_is_the_picture():

@@ -7,52 +7,75 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from jobs_of_miniworld import job
 from miniworld.config import FULL, PRESETS, TINY, Budget
-from miniworld.files import Files
+from miniworld.data.pixels import to_unit
+from miniworld.data.shards import scene_of
 from miniworld.nets.base_model import SCALING_FACTOR, new_text_encoder, new_unet, new_vae
 from miniworld.nets.classifiers import new_classifiers
+from miniworld.nets.norms import lean
 from miniworld.nets.recognisers import new_backbone, new_measuring_net
 from miniworld.nets.tokens import load_tokenizer
+from miniworld.nets.vae_start import start_with_means
 from miniworld.nets.vision import new_vision_encoder
 from miniworld.recipes import fit as loop
 from miniworld.recipes.detector import centre_loss
-from miniworld.recipes.job import Job
-from miniworld.recipes.lanes import RECIPES, train_all
+from miniworld.recipes.lanes import RECIPES
+from miniworld.world.picture import picture
 from training.frozen.faces import FaceEncoder
 from training.frozen.latents import load_vae, scaled, to_moments
 from training.frozen.text import TextEncoder
 from uniportrait_core.faces.centre_detector import INPUT, STRIDE, CentreDetector, CentreNet, decode
 
 
-def job(folder: Path, **changes) -> Job:
-    settings = dict(
-        name="test", preset=TINY, budget=Budget(8, 60, 4, 1e-2), seed=1, device=torch.device("cpu"),
-        data=folder / "data", files=Files(folder), command="pytest",
-    )  # fmt: skip
-    return Job(**{**settings, **changes})
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Files:
-    """All networks after two steps."""
-    folder = tmp_path_factory.mktemp("miniworld")
-    budgets = {name: replace(budget, steps=2, batch=4) for name, budget in TINY.budgets.items()}
-    preset = replace(TINY, scenes=24, people=6, photos=2, checks=6, budgets=budgets)
-    assert train_all(job(folder, preset=preset), list(RECIPES), workers=1, lanes=False) == []
-    return Files(folder)
-
-
 @pytest.mark.parametrize("name", PRESETS)
 def test_sizes_fit_the_host(name):
     preset = PRESETS[name]
     assert preset.size % 64 == 0
-    assert not any(width % 32 for width in (*preset.vae, *preset.unet)), "group norms of the host have 32 groups"
+    assert not any(width % 32 for width in (*preset.vae, *preset.unet)), (
+        "the host makes 32 groups before they are changed"
+    )
     assert preset.text % 64 == 0, "heads of the pack's resampler are 64 wide"
     assert len(set(preset.backbone[1:])) == len(preset.backbone) - 1
     assert set(preset.budgets) == set(RECIPES)
+
+
+@pytest.mark.parametrize("new", (new_vae, new_unet))
+def test_no_channel_is_normed_alone(new):
+    """It would lose its mean, and a picture how light it is."""
+    norms = [module for module in new(FULL).modules() if isinstance(module, torch.nn.GroupNorm)]
+    assert len(norms) > 20 and all(norm.num_channels >= 4 * norm.num_groups for norm in norms)
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_the_autoencoder_begins_with_mean_colours(preset):
+    torch.manual_seed(0)
+    vae = start_with_means(new_vae(preset)).eval()
+    pictures = to_unit(torch.from_numpy(np.stack([picture(scene_of(n, "check"), preset.size) for n in range(8)])))
+    with torch.no_grad():
+        latents = vae.encode(pictures).latent_dist
+        drawn = vae.decode(latents.mean).sample
+    assert latents.std.max() < 0.06
+    wanted, found = (F.avg_pool2d(x, 8).movedim(1, 0).flatten(1) for x in (pictures, drawn))
+    for colour in range(3):
+        assert torch.corrcoef(torch.stack((wanted[colour], found[colour])))[0, 1] > 0.9
+    # What means leave out are lines, of which small pictures have more; random weights are further off than one grey.
+    assert (drawn - pictures).square().mean() < 0.7 * pictures.var()
+
+
+def test_lean_norms_keep_half_precision_and_mean_the_same():
+    torch.manual_seed(0)
+    norm, x = torch.nn.GroupNorm(2, 8), (3 + torch.randn(2, 8, 5, 5)).bfloat16().float()
+    torch.nn.init.normal_(norm.weight)
+    wanted, names = norm(x), set(norm.state_dict())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = lean(norm)(x.bfloat16())
+    assert found.dtype == torch.bfloat16 and torch.allclose(found.float(), wanted, rtol=0.02, atol=0.02)
+    assert torch.equal(norm(x), wanted) and set(norm.state_dict()) == names
 
 
 def test_what_ships_is_small(trained):
@@ -138,6 +161,15 @@ def test_a_training_ends_when_its_time_is_over(tmp_path):
     short = job(tmp_path, budget=Budget(10**9, 0.3, 4, 1e-2))
     fitted = loop.fit(short, model, lambda _: model(torch.ones(4, 2)).square().mean())
     assert 1 < fitted.steps < 10**6 and 0.3 <= fitted.seconds < 5
+
+
+def test_batch_norms_are_measured_when_the_training_is_over(tmp_path):
+    """Four steps move a running mean a third of the way only."""
+    norm = torch.nn.BatchNorm1d(3)
+    short = job(tmp_path, budget=Budget(4, 60, 4, 1e-2))
+    fitted = loop.fit(short, norm, lambda _: norm(5 + 2 * torch.randn(64, 3)).square().mean())
+    assert torch.allclose(fitted.model.running_mean, torch.tensor(5.0), atol=0.3)
+    assert torch.allclose(fitted.model.running_var, torch.tensor(4.0), atol=0.6)
 
 
 def ideal_maps(points: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from miniworld.world import seeds
+from miniworld.world import figure, seeds
 from miniworld.world.captions import caption, portrait_caption, vocabulary
 from miniworld.world.dice import Dice
 from miniworld.world.ink import STYLES
@@ -68,11 +68,13 @@ def test_a_seed_is_one_picture(style):
     assert not np.array_equal(picture(scene, 96), picture(compose([1, 3], "again", style), 96))
 
 
-@pytest.mark.parametrize("style", ("illustration", "comic", "watercolour"))
+@pytest.mark.parametrize("style", STYLES)
 def test_sizes_show_the_same(style):
+    """A quarter of the size differs less from the whole made smaller than this does from itself a pixel further."""
     scene = compose([5, 6], "sizes", style)
-    small = cv2.resize(picture(scene, 256), (64, 64), interpolation=cv2.INTER_AREA)
-    assert np.abs(small.astype(float) - picture(scene, 64)).mean() < 9
+    small = cv2.resize(picture(scene, 256), (64, 64), interpolation=cv2.INTER_AREA).astype(float)
+    moved = min(np.abs(np.roll(small, by, axis) - small).mean() for by in (-1, 1) for axis in (0, 1))
+    assert np.abs(small - picture(scene, 64)).mean() < 0.6 * moved
 
 
 @pytest.mark.parametrize("count", (1, 2, 3, 4))
@@ -90,25 +92,41 @@ def test_masks_show_where_people_are(count):
         assert mask[y, x].all()
 
 
-def test_landmarks_are_where_eyes_nose_and_mouth_are_drawn():
-    """Without glasses or hats: the pupils are dark, and what the face's landmarks span is mostly skin."""
-    off = []
-    for number in range(80):
+def test_landmarks_are_where_eyes_nose_and_mouth_are_drawn(monkeypatch):
+    """Nose and mouth are what changes when they are left out; the pupils are dark."""
+    tested = 0
+    for number in range(30):
         scene = compose([number], f"marks {number}", "illustration")
-        (look,), person = scene.looks, draw_person(number)
-        if person.glasses != "none" or look.expression in ("laughing", "surprised"):
-            continue
-        scene = replace(scene, looks=(replace(look, hat="none", gaze=0.0),))
-        pixels, (face,) = picture(scene, SIZE).astype(int), faces(scene, SIZE)
-        for x, y in face.landmarks[:2].round().astype(int):
+        (look,) = scene.looks
+        if draw_person(number).glasses != "none" or look.expression not in ("calm", "sad", "angry"):
+            continue  # glasses hide pupils; open mouths and smiles reach beyond their corners
+        look = replace(look, hat="none", gaze=0.0)
+        tilted = replace(scene, looks=(look,))
+        pixels = picture(tilted, SIZE).astype(int)
+        for x, y in faces(tilted, SIZE)[0].landmarks[:2].round().astype(int):
             assert pixels[y - 2 : y + 3, x - 2 : x + 3].sum(axis=-1).min() < 160
-        nose = face.landmarks[2] - (face.landmarks[3:].mean(axis=0) - face.landmarks[2]) * 0.5
-        x, y = nose.round().astype(int)
-        off.append(np.abs(pixels[y, x] - np.array(person.skin) * 255).max())
+        scene = replace(scene, looks=(replace(look, tilt=0.0),))  # so that a mouth ends where it is left- and rightmost
+        whole, (face,), unit = picture(scene, SIZE).astype(int), faces(scene, SIZE), look.size * SIZE / 128
+
+        def drawn(part: str, scene=scene, whole=whole) -> tuple[np.ndarray, np.ndarray]:
+            """x and y of the pixels of a part of the face, but for its soft shades."""
+            with monkeypatch.context() as patch:
+                patch.setattr(figure, part, lambda *_: None)
+                y, x = np.nonzero(np.abs(picture(scene, SIZE) - whole).sum(axis=-1) > 30)
+            return x, y
+
+        x, y = drawn("draw_nose")
+        across, down = face.landmarks[2]
+        base = x[y > down - 2 * unit]
+        assert abs((base.min() + base.max()) / 2 - across) < 2 * unit, "not in the middle of the nose"
+        assert 0 <= y.max() - down < 7 * unit, "not above the nose's lower line"
+        x, y = drawn("draw_mouth")
+        for corner, end in zip(face.landmarks[3:], (x.argmin(), x.argmax()), strict=True):
+            assert np.abs(corner - (x[end], y[end])).max() < 2.5 * unit
         left, top, right, bottom = face.box
         assert (face.landmarks > (left, top)).all() and (face.landmarks < (right, bottom)).all()
-    # A freckle or a wrinkle may lie there.
-    assert len(off) > 20 and np.quantile(off, 0.9) < 40
+        tested += 1
+    assert tested > 8
 
 
 @pytest.mark.parametrize("count", (1, 2, 3, 4))

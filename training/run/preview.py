@@ -66,7 +66,7 @@ def draw(
         for without in (False, True)
     )
     latents, record = sample(network, scheduler, start.to(device), wanted, nobody, settings, choice)
-    pictures = (to_pixels(frozen.vae, latents).cpu().numpy() * 255).round().astype(np.uint8)
+    pictures = (to_pixels(frozen.vae, latents).float().cpu().numpy() * 255).round().astype(np.uint8)
     maps = record.maps()
     labels = [f"person {number + 1}" for number in range(people)]
     routed = (

@@ -1,0 +1,1 @@
+"""Hair: what hangs behind the head, and what lies before it."""
