@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -48,9 +47,3 @@ def _published_names(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, 
     if type(model).__name__ != "CLIPTextModel":
         return tensors
     return {f"{TEXT}{key.removeprefix(TEXT)}": value for key, value in tensors.items()}
-
-
-def load_weights(file: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """Tensors in float32."""
-    tensors = load_file(file, device=str(device))
-    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}

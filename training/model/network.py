@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
@@ -187,7 +186,3 @@ def freeze(*modules: nn.Module) -> None:
     """Keep modules from being trained."""
     for module in modules:
         module.eval().requires_grad_(False)
-
-
-def device_of(module: nn.Module) -> torch.device:
-    return next(module.parameters()).device
