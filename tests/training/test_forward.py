@@ -37,7 +37,7 @@ def settings(base: Path, folder: Path, **run: object) -> Config:
     return Config.model_validate(
         {
             "base": {"model": base, "clip_vision": base, "face_backbone": base},
-            "data": {"shards": [folder]},
+            "data": {"shards": [str(folder)]},
             "resampler": {"tokens": 4, "dim": 64, "depth": 2},
             "run": {"output": folder, "steps": 1, "batch": 1, "lora_rank": 4, **run},
         }

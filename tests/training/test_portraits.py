@@ -180,7 +180,7 @@ def test_features_of_another_size_or_network_are_refused(cached_shards, caching)
     for view, given, message in (
         (replace(VIEW, cached=True, resolution=64), networks, "other resolution: resolution 128, here 64.*--cache"),
         (replace(VIEW, cached=True, buckets=True), networks, "other buckets: buckets False, here True"),
-        (replace(VIEW, cached=True), networks | {"vae": "x"}, "other networks"),
+        (replace(VIEW, cached=True), networks | {"vae": "x"}, "other vae: vae .*, here x"),
     ):
         with pytest.raises(UniPortraitError, match=message):
             Portraits([cached_shards], view, given)
