@@ -106,14 +106,12 @@ def with_router(weights: Weights, path: Path, partner: str) -> Weights:
     needed = [(*weights.token_shape, layer.channels) for layer in weights.layers]
     found = [(r.aggregate[0].shape[1], r.key_in[0].shape[1], r.query_out.shape[0]) for r in router.layers]
     if needed != found:
-        others = (
-            layers for layers in enumerate(zip(found, needed, strict=False), start=1) if layers[1][0] != layers[1][1]
-        )
-        number, (ours, theirs) = next(others, (1, (found[0], needed[0])))
+        differ = (number for number, pair in enumerate(zip(found, needed, strict=False)) if pair[0] != pair[1])
+        number = next(differ, 0)
         raise UniPortraitError(
             f"{path.name} is for {router.base} and {partner} for {weights.base}, and they are of different models: "
-            f"(tokens, dim, channels) of layer {number} are {ours} and {theirs}, with {len(found)} and {len(needed)} "
-            "layers. Choose files that were published or trained together."
+            f"(tokens, dim, channels) of layer {number + 1} are {found[number]} and {needed[number]}, with "
+            f"{len(found)} and {len(needed)} layers. Choose files that were published or trained together."
         )
     if weights.encoder and router.metadata.features != weights.encoder.features:
         raise UniPortraitError(

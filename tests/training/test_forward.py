@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import tiny
 from training.config import Config
 from training.model.build import TRAINED, build
-from training.model.layout import attention_layers, load_unet
+from training.model.layout import attention_layers, kind_of, load_unet
 from training.model.network import FaceInputs, Network, Routing
 from training.run.export import export
 from uniportrait_core.attention.projection import prepare
@@ -60,10 +60,10 @@ def networks(base, tmp_path_factory) -> dict[int, tuple[Network, Path]]:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     one = build(settings(base, folder), "single", WIDTHS)
-    faceid = export(trained(one.network, 1), settings(base, folder), "single", one.kind, 1, folder)
+    faceid = export(trained(one, 1), settings(base, folder), "single", kind_of(one.unet), 1, folder)
     several = build(settings(base, folder, stage_one=faceid), "multi", WIDTHS)
-    export(trained(several.network, 2), settings(base, folder), "multi", several.kind, 1, folder)
-    return {1: (one.network, folder), 3: (several.network, folder)}
+    export(trained(several, 2), settings(base, folder), "multi", kind_of(several.unet), 1, folder)
+    return {1: (one, folder), 3: (several, folder)}
 
 
 def inputs(network: Network, people: int, pictures: int = 2) -> tuple:
@@ -203,7 +203,7 @@ def test_gradient_checkpointing_changes_nothing(base, tmp_path, networks, choice
         stage_one = folder / "uniportrait-faceid.safetensors"
         torch.manual_seed(1)
         config = settings(base, tmp_path, stage_one=stage_one, gradient_checkpointing=again)
-        network = build(config, "multi", WIDTHS).network
+        network = build(config, "multi", WIDTHS)
         trained(network, 3)
         noised, timesteps, text, added, faces = inputs(network, 3)
         uniform = lambda layer, people, spots: torch.rand(  # noqa: E731

@@ -1,5 +1,7 @@
 """Pictures on the way: always the same for the same weights, and compared with the photos."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -17,8 +19,9 @@ SETTINGS = Preview(steps=2, count=2)
 LANDMARKS = np.array([[20.0, 24], [40, 24], [30, 34], [22, 44], [38, 44]])
 
 
-def previews(made, detector=None, **changes):
+def previews(made, detector=None, seeds=None, **changes):
     batch = batches(made)[0][0]
+    batch = dataclasses.replace(batch, seeds=seeds or batch.seeds)
     settings = SETTINGS.model_copy(update=changes)
     schedule = load_schedule(made.config.base.model)
     return batch, draw(made.bare, made.frozen, schedule, batch, settings, made.config.router.choice, detector)
@@ -37,6 +40,11 @@ def test_pictures_and_routing(several):
     assert np.isnan(found.likeness)
     _, again = previews(several)
     assert np.array_equal(found.pictures, again.pictures)
+
+
+def test_every_sample_has_noise_of_its_own(several):
+    first, second = (previews(several, seeds=(seed, 1, 2, 3))[1].pictures for seed in (1, 5))
+    assert not np.array_equal(first[0], second[0]) and np.array_equal(first[1:], second[1:])
 
 
 def test_faces_and_settings_count(several):

@@ -74,9 +74,9 @@ def trainer(stage: str, output: Path, **changes: Table) -> Trainer:
     torch.manual_seed(config.run.seed)
     frozen = Frozen(config, cached=True)
     example = collate([Toy(COUNTS[stage])[0, 0]])
-    network = build(config, stage, frozen.widths(example.faces)).network
-    schedule = Schedule.of(load_schedule(config.base.model))
+    network = build(config, stage, frozen.widths(example.faces))
     accelerator = Accelerator(mixed_precision=config.run.precision)
+    schedule = Schedule.of(load_schedule(config.base.model), accelerator.device)
     return Trainer(config, stage, network, frozen, schedule, accelerator, networks={})
 
 

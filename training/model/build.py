@@ -1,7 +1,6 @@
 """The network of a stage, and what of it is trained."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,7 +16,7 @@ from uniportrait_core.files.checkpoint import FaceIDWeights, load_faceid, load_i
 from ..config import Config, Resampler
 from .adapter import Adapter
 from .layout import AttentionLayer, attention_layers, kind_of, load_unet
-from .network import Network, freeze
+from .network import Network
 from .picture_tokens import PictureTokens
 
 PARTS = {
@@ -30,21 +29,8 @@ PARTS = {
 TRAINED = {"single": ("resampler", "ID keys and values", "LoRA"), "multi": ("LoRA", "routers")}
 
 
-@dataclass(frozen=True)
-class Built:
-    """A network, ready to be trained.
-
-    Attributes:
-        network: frozen but for what `stage` trains.
-        kind: of the base model, in words.
-    """
-
-    network: Network
-    kind: str
-
-
-def build(config: Config, stage: str, widths: tuple[int, int], projection: int | None = None) -> Built:
-    """Make the network of a stage, with the random state of torch.
+def build(config: Config, stage: str, widths: tuple[int, int], projection: int | None = None) -> Network:
+    """Make the network of a stage, frozen but for what the stage trains, with the random state of torch.
 
     Args:
         config: its settings.
@@ -63,14 +49,14 @@ def build(config: Config, stage: str, widths: tuple[int, int], projection: int |
             f"{Path(config.base.ip_adapter).name} was made with image embeddings of {needed} numbers, base.clip_vision "
             f"gives {projection}. Give the CLIP vision model that it was made with."
         )
-    freeze(network)
+    network.eval().requires_grad_(False)
     for part in TRAINED[stage]:
         for _, parameter in parameters_of(network, part):
             parameter.requires_grad_(True)
     if config.run.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
         unet.train()  # diffusers computes again in training mode only; the UNet has no dropout
-    return Built(network, kind_of(unet))
+    return network
 
 
 def choice_of(config: Config) -> FeatureChoice:

@@ -174,15 +174,3 @@ class _Processor:
         if encoder_hidden_states is not None:
             hidden = hidden + network.add_people(self.number, weights, x, query, attention.heads)
         return project("out", attention.to_out[0], hidden)
-
-
-def add_noise_to(clean: Tensor, noise: Tensor, share: Tensor) -> Tensor:
-    """`√ᾱ·x + √(1 − ᾱ)·ε`, of latents (pictures, …) at ᾱ of each, (pictures,)."""
-    share = share.view(-1, *[1] * (clean.ndim - 1))
-    return share.sqrt() * clean + (1 - share).sqrt() * noise
-
-
-def freeze(*modules: nn.Module) -> None:
-    """Keep modules from being trained."""
-    for module in modules:
-        module.eval().requires_grad_(False)

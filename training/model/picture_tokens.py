@@ -1,6 +1,5 @@
 """A plain IP-Adapter's tokens in the place of faces' (IP-Adapter with router, Table 2 of the paper)."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniportrait_core.style.ip_adapter import IPAdapter
@@ -18,5 +17,4 @@ class PictureTokens(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Tokens, (pictures, people, tokens, dim), of image embeddings, (pictures, people, projection)."""
-        tokens = F.linear(image, self.weight, self.bias).unflatten(-1, self.token_shape)
-        return F.layer_norm(tokens, self.token_shape[1:], self.norm_weight, self.norm_bias)
+        return IPAdapter((self.weight, self.bias), (self.norm_weight, self.norm_bias), ()).tokens(image)

@@ -19,7 +19,7 @@ from ..data.order import Batches
 from ..data.portraits import Portraits, View
 from ..frozen.fingerprint import fingerprint, fingerprints
 from ..model.build import build
-from ..model.layout import kind_of, load_schedule, load_unet
+from ..model.layout import kind_of, load_schedule
 from ..prepare.detectors import make_detector
 from ..prepare.run import is_prepared, prepared
 from . import checkpoint
@@ -51,18 +51,20 @@ def run_stage(path: Path, stage: str) -> Path:
     accelerator = Accelerator(mixed_precision=run.precision)
     _check_engine(accelerator)
     set_seed(run.seed)  # the same beginning for every process
-    portraits = open_data(config, stage, accelerator.num_processes)
+    base = config.base
+    seen_with = fingerprints(base.model, base.clip_vision, base.face_backbone)
+    portraits = open_data(config, stage, seen_with, accelerator.num_processes)
     frozen = Frozen(config, portraits.cached)
     example = collate([portraits[0, 0]])
-    built = build(config, stage, frozen.widths(example.faces), frozen.nobody.image.shape[-1])
-    schedule = load_schedule(config.base.model)
-    trainer = Trainer(
-        config, stage, built.network, frozen, Schedule.of(schedule), accelerator, _fingerprints_of(config)
-    )
+    network = build(config, stage, frozen.widths(example.faces), frozen.nobody.image.shape[-1])
+    scheduler = load_schedule(base.model)
+    schedule = Schedule.of(scheduler, accelerator.device)
+    networks = seen_with | _other_fingerprints(config)
+    trainer = Trainer(config, stage, network, frozen, schedule, accelerator, networks)
     changed = trainer.resume()
     main, seconds = accelerator.is_main_process, _time_of_a_pass(trainer, portraits)
     if main:
-        print(describe(config, stage, built, portraits, accelerator.num_processes, trainer.step, seconds), flush=True)
+        print(describe(config, stage, network, portraits, accelerator.num_processes, trainer.step, seconds), flush=True)
     if main and trainer.step:
         print(f"Going on from step {trainer.step}; {changed or 'all settings are as before'}.", flush=True)
 
@@ -71,7 +73,7 @@ def run_stage(path: Path, stage: str) -> Path:
         numbers, choice = range(min(preview.count, len(portraits))), config.router.choice
         with trainer.exported(), frozen.drawing_on(accelerator.device), accelerator.autocast():
             batches = (collate([portraits[number, number]]).to(accelerator.device) for number in numbers)
-            return [draw(built.network, frozen, schedule, batch, preview, choice, detector) for batch in batches]
+            return [draw(network, frozen, scheduler, batch, preview, choice, detector) for batch in batches]
 
     bar = tqdm(total=run.steps, initial=trainer.step, desc=f"stage {stage}", unit="step", disable=not main)
     with Log(run.output if main else None, trainer.step) as log, bar:
@@ -86,7 +88,7 @@ def run_stage(path: Path, stage: str) -> Path:
                 log.pictures(trainer.step, previews())
             accelerator.wait_for_everyone()
     if main:
-        export(trainer.weights(), config, stage, built.kind, trainer.step, run.output)
+        export(trainer.weights(), config, stage, kind_of(network.unet), trainer.step, run.output)
     accelerator.wait_for_everyone()
     return run.output / FILES[stage]
 
@@ -102,10 +104,8 @@ def export_checkpoint(path: Path, folder: Path) -> Path:
         UniPortraitError: one of them cannot be read.
     """
     progress = checkpoint.read(folder)
-    stage = progress.deciding["stage"]
-    config = read_config(path, stage)
-    kind = kind_of(load_unet(config.base.model))
-    return export(checkpoint.weights(folder), config, stage, kind, progress.step, folder)
+    stage, kind = progress.deciding["stage"], progress.deciding["base"]
+    return export(checkpoint.weights(folder), read_config(path, stage), stage, kind, progress.step, folder)
 
 
 def _check_places(config: Config) -> None:
@@ -129,9 +129,16 @@ def _check_engine(accelerator: Accelerator) -> None:
         )
 
 
-def open_data(config: Config, stage: str, processes: int = 1) -> Portraits:
-    """The pictures of a stage, prepared where they are not yet. Raises UniPortraitError where there are none."""
-    base, data, several = config.base, config.data, stage == "multi"
+def open_data(config: Config, stage: str, seen_with: dict[str, str], processes: int) -> Portraits:
+    """The pictures of a stage, prepared where they are not yet.
+
+    Args:
+        seen_with: fingerprints of the networks that cached features have to be of.
+        processes: that train.
+
+    Raises UniPortraitError where there are none.
+    """
+    data, several = config.data, stage == "multi"
     view = View(
         data.resolution,
         data.buckets,
@@ -146,16 +153,14 @@ def open_data(config: Config, stage: str, processes: int = 1) -> Portraits:
             "-m training prepare` first, and give its output at data.shards."
         )
     folders = [prepared(source, data.detector or None, data.workers or 1) for source in data.shards]
-    return Portraits(folders, view, fingerprints(base.model, base.clip_vision, base.face_backbone))
+    return Portraits(folders, view, seen_with)
 
 
-def _fingerprints_of(config: Config) -> dict[str, str]:
-    """Of all that is not trained."""
+def _other_fingerprints(config: Config) -> dict[str, str]:
+    """Of what is not trained, beside the networks whose features can be cached."""
     base = config.base
-    files = {"ip_adapter": base.ip_adapter, "stage_one": config.run.stage_one}
-    others = {name: fingerprint(name, [Path(file)]) for name, file in files.items() if file}
-    unet = {"unet": fingerprint("unet", [base.model / "unet"])}
-    return fingerprints(base.model, base.clip_vision, base.face_backbone) | unet | others
+    places = {"unet": base.model / "unet", "ip_adapter": base.ip_adapter, "stage_one": config.run.stage_one}
+    return {name: fingerprint(name, [Path(place)]) for name, place in places.items() if place}
 
 
 def steps_of(trainer: Trainer, portraits: Portraits) -> Iterator[list[Batch]]:

@@ -14,6 +14,7 @@ from uniportrait_core.errors import UniPortraitError
 
 from ..config import Config
 from ..data.batch import Batch
+from ..model.layout import kind_of
 from ..model.network import Network, Routing
 from . import checkpoint
 from .dice import throw
@@ -237,6 +238,7 @@ class Trainer:
         pictures = self.accelerator.num_processes * run.batch * run.accumulation
         return {
             "stage": self.stage,
+            "base": kind_of(self.bare.unet),
             "pictures per step": pictures,  # who computes which part of a step makes no difference
             "networks": dict(self.networks),
             "features": config.features.model_dump(mode="json", include={"intrinsic", "structure"}),

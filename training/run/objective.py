@@ -10,7 +10,6 @@ from uniportrait_core.routing.regions import grid_size
 from uniportrait_core.routing.soft_router import face_masks, mask_of_layer, routed_right, routing_loss
 
 from ..config import Loss
-from ..model.network import add_noise_to
 from .dice import Throws
 
 
@@ -19,7 +18,7 @@ class Schedule:
     """Noise levels of the base model, and what it was trained to predict.
 
     Attributes:
-        kept: ᾱ, the share of the picture's variance at each level, (levels,).
+        kept: ᾱ, the share of the picture's variance at each level, (levels,), on the device of what is trained.
         velocity: whether v is predicted, and not the noise.
     """
 
@@ -27,8 +26,8 @@ class Schedule:
     velocity: bool
 
     @classmethod
-    def of(cls, scheduler: DDPMScheduler) -> "Schedule":
-        return cls(scheduler.alphas_cumprod.float(), scheduler.config.prediction_type == "v_prediction")
+    def of(cls, scheduler: DDPMScheduler, device: torch.device | str = "cpu") -> "Schedule":
+        return cls(scheduler.alphas_cumprod.float().to(device), scheduler.config.prediction_type == "v_prediction")
 
 
 def noised(schedule: Schedule, clean: Tensor, throws: Throws, loss: Loss) -> tuple[Tensor, Tensor]:
@@ -36,13 +35,14 @@ def noised(schedule: Schedule, clean: Tensor, throws: Throws, loss: Loss) -> tup
 
     Args:
         clean: latents as the UNet sees them.
-        throws: of the same pictures, on any device.
+        throws: of the same pictures.
         loss: whether noise has an offset.
     """
-    noise = (throws.noise + loss.offset_noise * throws.offset).to(clean)
-    share = schedule.kept.to(clean.device)[throws.timesteps.to(clean.device)]
-    target = add_noise_to(noise, -clean, share) if schedule.velocity else noise
-    return add_noise_to(clean, noise, share), target
+    noise = throws.noise + loss.offset_noise * throws.offset
+    share = schedule.kept[throws.timesteps].view(-1, 1, 1, 1)
+    noisy = share.sqrt() * clean + (1 - share).sqrt() * noise
+    velocity = share.sqrt() * noise - (1 - share).sqrt() * clean
+    return noisy, velocity if schedule.velocity else noise
 
 
 def diffusion_loss(predicted: Tensor, target: Tensor, schedule: Schedule, timesteps: Tensor, min_snr: float) -> Tensor:
@@ -50,7 +50,7 @@ def diffusion_loss(predicted: Tensor, target: Tensor, schedule: Schedule, timest
     error = (predicted.float() - target.float()).square().flatten(1).mean(dim=1)
     if not min_snr:
         return error
-    share = schedule.kept.to(error.device)[timesteps.to(error.device)]
+    share = schedule.kept[timesteps]
     ratio = share / (1 - share)
     return error * ratio.clamp(max=min_snr) / (ratio + 1 if schedule.velocity else ratio)
 

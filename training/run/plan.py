@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from ..config import Config
 from ..data.portraits import Portraits
-from ..model.build import PARTS, Built, parameters_of
-from ..model.layout import attention_layers
+from ..model.build import PARTS, parameters_of
+from ..model.layout import attention_layers, kind_of
+from ..model.network import Network
 
 STAGES = {"single": "Stage I, one person", "multi": "Stage II, several people"}
 
 
 def describe(
-    config: Config, stage: str, built: Built, portraits: Portraits, processes: int, done: int, seconds: float
+    config: Config, stage: str, network: Network, portraits: Portraits, processes: int, done: int, seconds: float
 ) -> str:
     """The plan.
 
@@ -21,7 +22,7 @@ def describe(
         done: steps that were taken before.
         seconds: that a pass takes, measured.
     """
-    run, network = config.run, built.network
+    run = config.run
     batch = processes * run.batch * run.accumulation
     total = sum(value.numel() for value in network.parameters())
     layers = attention_layers(network.unet)
@@ -29,8 +30,8 @@ def describe(
     left_out = "; ".join(f"{count:,} have {reason}" for reason, count in portraits.left_out.items() if count)
     each = seconds * run.accumulation
     lines = [
-        (STAGES[stage], f"{built.kind}, {len(layers)} attention layers ({config.base.model})"),
-        ("trained", f"{_parts(built)}; all together {million(total)} parameters with what is frozen"),
+        (STAGES[stage], f"{kind_of(network.unet)}, {len(layers)} attention layers ({config.base.model})"),
+        ("trained", f"{_parts(network)}; all together {million(total)} parameters with what is frozen"),
         ("on", f"{pictures:,} pictures at {config.data.resolution}×{config.data.resolution}"),
         *([("left out", left_out)] if left_out else []),
         ("each step", f"{batch} pictures: {processes} processes × {run.batch} × {run.accumulation} passes"),
@@ -58,9 +59,8 @@ def million(count: int) -> str:
     return f"{count / 1e6:.1f} M" if count >= 1e5 else f"{count:,}"
 
 
-def _parts(built: Built) -> str:
+def _parts(network: Network) -> str:
     counts = {
-        part: sum(value.numel() for _, value in parameters_of(built.network, part) if value.requires_grad)
-        for part in PARTS
+        part: sum(value.numel() for _, value in parameters_of(network, part) if value.requires_grad) for part in PARTS
     }
     return ", ".join(f"{part} {million(count)}" for part, count in counts.items() if count)

@@ -52,7 +52,7 @@ def draw(
     """Draw the pictures of a batch anew from its captions and faces, on the network's device."""
     size = frozen.latent_size(batch)
     people = batch.present.shape[1]
-    generators = [torch.Generator().manual_seed(seed) for seed in range(len(batch.keys))]
+    generators = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
     start = torch.cat([torch.randn(1, *size, generator=generator) for generator in generators])
     device = batch.present.device
     wanted, nobody = (
@@ -93,5 +93,5 @@ def _likeness(frozen: Frozen, batch: Batch, pictures: np.ndarray, detector: Dete
             continue
         faces = torch.from_numpy(np.stack(crops)).float().to(batch.present.device) / 255
         found = F.normalize(look_at_faces(frozen.backbone, faces)[0], dim=-1).cpu()
-        lowest.append(max(judge(found, people[counts], THRESHOLD).lowest, 0.0))
+        lowest.append(judge(found, people[counts], THRESHOLD).face_sim)
     return float(np.mean(lowest))
