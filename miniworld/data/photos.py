@@ -2,7 +2,7 @@
 
 import json
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from training.data.index import FILE, index_content
+from training.data.index import FILE
 from training.files import whole_file
 from training.prepare.journal import Journal, write_json
 from training.prepare.pictures import encode
 from training.prepare.piece import SHARD, add_sample
-from training.prepare.report import SHEET, common_cache
+from training.prepare.report import SHEET
+from training.prepare.run import adding_features, index_of
 from training.prepare.settings import Caching
 from training.prepare.sheet import contact_sheet
 from training.prepare.workers import work
@@ -76,26 +77,16 @@ def save_album(album: Album, output: Path, workers: int, caching: Caching | None
     pieces = [range(start, min(start + SHARD_SIZE, album.count)) for start in starts]
     entries = [journal.entry(number) for number in range(len(pieces))]
     waiting = [(number, pieces[number]) for number, entry in enumerate(entries) if entry is None]
-    _work(journal, "drawing", waiting, [partial(_PhotoWriter, album, output)] * workers, album.count)
+    setups = [partial(_PhotoWriter, album, output)] * min(workers, len(waiting))
+    with tqdm(total=album.count, desc="drawing", unit="photo", smoothing=0.05) as bar:
+        for entry in work(waiting, setups, bar.update):
+            journal.write(entry)
     entries = [journal.entry(number) for number in range(len(pieces))]
     if caching is not None:
-        from training.prepare.features import FeatureWriter, cache_record, devices  # diffusers takes seconds to load
-
-        record = cache_record(caching)
-        setups = [partial(FeatureWriter, caching, record, output, device) for device in devices(caching.device)]
-        waiting = [entry for entry in entries if entry["cache"] != record]
-        _work(journal, "caching features", waiting, setups, album.count)
-        entries = [journal.entry(number) for number in range(len(pieces))]
-    shards = [(SHARD.format(entry["number"]), entry["bytes"], entry["pictures"]) for entry in entries]
-    write_json(output / FILE, index_content(shards, common_cache(entries)))
+        entries = adding_features(caching, output)(entries, journal)
+    write_json(output / FILE, index_of(entries))
     with whole_file(output / SHEET) as file:
         contact_sheet(output, entries).save(file, "JPEG", quality=88)
-
-
-def _work(journal: Journal, title: str, jobs: Sequence, setups: Sequence[Callable], total: int) -> None:
-    with tqdm(total=total, desc=title, unit="photo", smoothing=0.05) as bar:
-        for entry in work(jobs, setups[: len(jobs)], bar.update):
-            journal.write(entry)
 
 
 class _PhotoWriter:

@@ -44,7 +44,7 @@ def prepare(settings: Settings, output: Path, workers: int = 1, caching: Caching
             full.
     """
     make_detector(settings.detector)  # before the listing, which takes long, and once instead of in every process
-    add_features = _adding(caching, output) if caching is not None else None
+    add_features = adding_features(caching, output) if caching is not None else None
     listing = _list(settings, output)
     journal = Journal(output)
     journal.begin(_deciding(settings, listing))
@@ -56,7 +56,7 @@ def prepare(settings: Settings, output: Path, workers: int = 1, caching: Caching
     if add_features is not None:
         entries = add_features(entries, journal)
 
-    write_json(output / FILE, _index(entries))
+    write_json(output / FILE, index_of(entries))
     numbers = summarize(listing, entries)
     write_report(output, numbers, entries)
     return numbers
@@ -138,7 +138,7 @@ def _examine(settings: Settings, output: Path, listing: Listing, journal: Journa
     return [entries[number] for number, _ in numbered]
 
 
-def _adding(caching: Caching, output: Path) -> Callable[[list[Entry], Journal], list[Entry]]:
+def adding_features(caching: Caching, output: Path) -> Callable[[list[Entry], Journal], list[Entry]]:
     """What writes features into the shards that have none, or others, as far as the networks are there."""
     from .features import FeatureWriter, cache_record, devices  # diffusers takes seconds to load
 
@@ -169,7 +169,8 @@ def _work(journal: Journal, jobs: Sequence, setups: Sequence[Callable], bar: tqd
     return entries
 
 
-def _index(entries: Sequence[Entry]) -> dict[str, Any]:
+def index_of(entries: Sequence[Entry]) -> dict[str, Any]:
+    """What `index.json` holds of finished shards, by their entries in the journal."""
     filled = (entry for entry in entries if entry["pictures"])
     shards = [(SHARD.format(entry["number"]), entry["bytes"], entry["pictures"]) for entry in filled]
     return index_content(shards, common_cache(entries))
