@@ -1,6 +1,6 @@
 """How large the world's pictures and networks are, and how long each is trained."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Preset:
             that measures.
         checks: pictures, and people, on which quality is measured.
         vae: channels of the autoencoder's four levels, multiples of 32, as the host cannot make others.
+        latents: channels of the autoencoder's latents. SD1.5 has 4, for pictures of 512 pixels; of small pictures 8×8
+            pixels hold so much more that a face does not pass through 4 numbers.
         unet: channels of the UNet's four levels, likewise.
         heads: attention heads of the UNet.
         text, text_layers, text_heads: of the text encoder; `text` is the UNet's context.
@@ -48,6 +50,7 @@ class Preset:
     photos: int
     checks: int
     vae: tuple[int, ...]
+    latents: int
     unet: tuple[int, ...]
     heads: int
     text: int
@@ -71,6 +74,7 @@ TINY = Preset(
     photos=4,
     checks=16,
     vae=(32, 32, 32, 32),
+    latents=12,
     unet=(32, 32, 32, 32),
     heads=2,
     text=128,
@@ -88,34 +92,56 @@ TINY = Preset(
         "backbone": Budget(6, 60, 8, 2e-3),
         "measure": Budget(6, 60, 8, 2e-3),
         "vae": Budget(6, 60, 4, 1e-3),
+        "decoder": Budget(6, 60, 4, 1e-3),
         "clip": Budget(6, 60, 4, 1e-3),
         "unet": Budget(6, 60, 8, 1e-3),
+        "sketch": Budget(6, 60, 4, 1e-3),
         "detector": Budget(6, 60, 4, 2e-3),
         "classifiers": Budget(6, 60, 8, 2e-3),
     },
 )
 """The smallest that works from end to end, in a minute on a CPU; what it draws means nothing."""
 
-FULL = Preset(
-    size=128,
-    scenes=60_000,
-    people=4_500,
+SMALL = Preset(
+    size=64,
+    scenes=40_000,
+    people=3_000,
     photos=5,
     checks=512,
     vae=(32, 32, 64, 96),
+    latents=12,
     unet=(64, 64, 64, 64),
     heads=4,
     text=128,
-    text_layers=3,
+    text_layers=2,
     text_heads=2,
-    vision=128,
-    vision_layers=4,
-    vision_heads=4,
+    vision=96,
+    vision_layers=3,
+    vision_heads=3,
     joint=64,
-    backbone=(24, 24, 40, 56, 64),
+    backbone=(8, 16, 32, 56, 80),
     units=(1, 2, 2, 2),
     measure=(32, 56, 96, 128),
     embedding=128,
+    budgets={
+        "backbone": Budget(20_000, 720, 64, 2e-3),
+        "detector": Budget(20_000, 300, 32, 2e-3),
+        "clip": Budget(20_000, 600, 96, 1e-3),
+        "classifiers": Budget(20_000, 600, 64, 2e-3),
+        "measure": Budget(20_000, 900, 64, 2e-3),
+        "vae": Budget(20_000, 1800, 16, 1e-3),
+        "decoder": Budget(20_000, 1800, 16, 1e-3),
+        "unet": Budget(100_000, 3600, 32, 3e-3),
+        "sketch": Budget(150, 300, 32, 2e-3),
+    },
+)
+"""For two cores of a CPU."""
+
+FULL = replace(
+    SMALL,
+    size=128,
+    scenes=60_000,
+    people=4_500,
     budgets={
         # Side by side, while pictures are drawn (`recipes/lanes.py`): 90 s of an H100.
         "backbone": Budget(4_000, 35, 512, 3e-3),
@@ -124,10 +150,12 @@ FULL = Preset(
         "classifiers": Budget(4_000, 35, 384, 2e-3),
         "measure": Budget(4_000, 65, 512, 3e-3),
         # Alone.
-        "vae": Budget(20_000, 145, 32, 7e-4),
+        "vae": Budget(20_000, 115, 32, 7e-4),
+        "decoder": Budget(20_000, 30, 32, 7e-4),
         "unet": Budget(20_000, 145, 384, 1e-3),
+        "sketch": Budget(300, 20, 64, 2e-3),
     },
 )
-"""What ships."""
+"""For a GPU."""
 
-PRESETS = {"tiny": TINY, "full": FULL}
+PRESETS = {"tiny": TINY, "small": SMALL, "full": FULL}

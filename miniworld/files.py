@@ -1,14 +1,16 @@
-"""Where the world's files lie in the folder that training writes to."""
+"""Where the world's files lie, in the folder that training writes to and in the one that ships."""
 
 from dataclasses import dataclass
 from pathlib import Path
+
+SHIPPED = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
 class Files:
     """
     Attributes:
-        root: the output folder.
+        root: the folder.
     """
 
     root: Path
@@ -24,7 +26,15 @@ class Files:
 
     @property
     def backbone(self) -> Path:
-        return self.root / "face_backbone.safetensors"
+        return self._of_pack("face_backbone")
+
+    @property
+    def faceid(self) -> Path:
+        return self._of_pack("faceid")
+
+    @property
+    def router(self) -> Path:
+        return self._of_pack("router")
 
     @property
     def measure(self) -> Path:
@@ -39,8 +49,17 @@ class Files:
         return self.root / "classifiers.safetensors"
 
     @property
+    def sketch(self) -> Path:
+        """A LoRA."""
+        return self.root / "sketch_lora.safetensors"
+
+    @property
     def tokenizer(self) -> Path:
         return self.base / "tokenizer"
+
+    def _of_pack(self, part: str) -> Path:
+        """What Load UniPortrait lists."""
+        return self.root / "uniportrait" / f"mini-world-{part}.safetensors"
 
     def state(self, name: str) -> Path:
         """A training that is under way."""

@@ -2,14 +2,19 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..host.models.folders import register_folders
+from ..host.models.folders import place_photos, register_folders
 from .apply_id_router import IDRouterApply
 from .combine_mix_adjust import MultiIDConditioning, UniPortraitAdjustFaceID, UniPortraitMixFaceID
 from .detect_faces import UniPortraitDetectFaces
 from .encode_face_id import FaceIDEncode
 from .encode_pictures import UniPortraitEncodePictures
 from .face_similarity import UniPortraitFaceSimilarity
-from .loaders import LoadUniPortrait, UniPortraitFaceDetector, UniPortraitLoadIPAdapter
+from .loaders import (
+    LoadUniPortrait,
+    UniPortraitFaceDetector,
+    UniPortraitLoadIPAdapter,
+    UniPortraitLoadMiniWorld,
+)
 from .prompt_list import UniPortraitPromptList
 from .routing_map import UniPortraitRecordRouting, UniPortraitRoutingMap
 from .saved_faces import UniPortraitLoadFaceID, UniPortraitSaveFaceID
@@ -38,9 +43,11 @@ class UniPortraitExtension(ComfyExtension):
             UniPortraitDropReference,
             UniPortraitPromptList,
             UniPortraitEncodePictures,
+            UniPortraitLoadMiniWorld,
         ]
 
 
 async def comfy_entrypoint() -> UniPortraitExtension:
     register_folders()
+    place_photos()
     return UniPortraitExtension()

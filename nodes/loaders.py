@@ -1,11 +1,21 @@
-"""The loaders: UniPortrait's weights, the plain IP-Adapter, and a face detector."""
+"""The loaders: UniPortrait's weights, the plain IP-Adapter, a face detector, and the mini world."""
 
 import folder_paths
 from comfy_api.latest import io
 from nodes import NODE_DISPLAY_NAME_MAPPINGS
 
-from ..host.models.detector_files import DEFAULT_PACK, DEFAULT_YUNET, INSIGHT, YUNET, insightface_packs, load_detector
-from ..host.models.folders import FACE_DETECTION, IP_ADAPTER, WEIGHTS, model_file
+from ..host.models.detector_files import (
+    DEFAULT_PACK,
+    DEFAULT_YUNET,
+    DRAWN,
+    DRAWN_MODEL,
+    INSIGHT,
+    YUNET,
+    insightface_packs,
+    load_detector,
+)
+from ..host.models.folders import FACE_DETECTION, IP_ADAPTER, OF_MINI_WORLD, WEIGHTS, model_file
+from ..host.models.mini_world import load_mini_world
 from ..host.models.weights import load_weights
 from ..uniportrait_core.faces.insightface_detector import AUTO, CPU, available_providers
 from ..uniportrait_core.files.checkpoint import load_ip_adapter
@@ -111,26 +121,28 @@ class UniPortraitFaceDetector(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "backend",
-                    options=[INSIGHT, YUNET],
+                    options=[INSIGHT, YUNET, DRAWN],
                     default=YUNET if only_yunet else INSIGHT,
                     tooltip="The library that detects. insightface: the published detector; its pretrained packs are "
-                    "for non-commercial research only. yunet: OpenCV's YuNet, whose model is under the MIT licence.",
+                    "for non-commercial research only. yunet: OpenCV's YuNet, whose model is under the MIT licence. "
+                    "mini world: finds the drawn faces of the mini world, and comes along.",
                 ),
                 io.Combo.Input(
                     "model",
-                    options=[*names, *files] or [DEFAULT_PACK, DEFAULT_YUNET],
+                    options=[*([*names, *files] or [DEFAULT_PACK, DEFAULT_YUNET]), DRAWN_MODEL],
                     default=DEFAULT_PACK if DEFAULT_PACK in names or not names + files else (names + files)[0],
                     tooltip="For insightface a pack, which is a folder in models/insightface/models such as buffalo_l "
                     "(non-commercial research only); only its detection model is used. For yunet a file in "
-                    "models/face_detection such as face_detection_yunet_2023mar.onnx (MIT licence).",
+                    "models/face_detection such as face_detection_yunet_2023mar.onnx (MIT licence). For mini world "
+                    f"{DRAWN_MODEL}.",
                 ),
                 io.Combo.Input(
                     "provider",
                     options=_providers(),
                     default=AUTO,
                     tooltip="For insightface, where onnxruntime runs the detector: what is installed. auto takes the "
-                    f"fastest; one that does not work is replaced by {CPU}, with a line in the log. YuNet runs on "
-                    "the CPU.",
+                    f"fastest; one that does not work is replaced by {CPU}, with a line in the log. The others run "
+                    "on the CPU.",
                 ),
             ],
             outputs=[
@@ -151,9 +163,37 @@ class UniPortraitFaceDetector(io.ComfyNode):
         return io.NodeOutput(load_detector(backend, model, provider))
 
 
+class UniPortraitLoadMiniWorld(io.ComfyNode):
+    """Load the models of the drawn world, which come with the pack."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniPortraitLoadMiniWorld",
+            display_name="Load Mini World",
+            category=sockets.CATEGORY,
+            description="Loads the mini world, in which the pack can be tried without a download: small models that "
+            "draw made-up people. They go with Face Detector's backend mini world and with the files at Load "
+            f"UniPortrait that begin with {OF_MINI_WORLD}, and not with models of photos.",
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="Draws pictures of the mini world, 64×64 pixels."),
+                io.Clip.Output(display_name="clip", tooltip="Reads prompts; it knows the words of the mini world."),
+                io.Vae.Output(display_name="vae", tooltip="Between latents and pictures, 8-fold."),
+                io.ClipVision.Output(display_name="clip_vision", tooltip="For Encode Face ID."),
+            ],
+            **sockets.aliases("uniportrait", "try it", "demo", "drawn people", "example"),
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        return io.NodeOutput(*load_mini_world())
+
+
 def _first(files: list[str], word: str) -> str | None:
-    """The file that a new node starts with; what a file is, is still told by its tensors."""
-    return next((name for name in files if word in name.lower()), None)
+    """The file that a new node starts with, one for photos before the mini world's; what a file is, is still told by
+    its tensors."""
+    fitting = [name for name in files if word in name.lower()]
+    return next(iter(sorted(fitting, key=lambda name: name.startswith(OF_MINI_WORLD))), None)
 
 
 def _providers() -> list[str]:

@@ -23,7 +23,8 @@ def check_clip(clip: ClipVisionModel, dim: int | None) -> None:
         kind = f"has {found} channels" if found else f"is {type(clip.model).__name__}, which is not CLIP"
         raise UniPortraitError(
             f"The CLIP vision model at Encode Face ID {kind} and takes {clip.image_size}-pixel images; needed are "
-            f"{dim} channels and {CROP_SIZE} pixels. Load {VIT_H} (CLIP ViT-H/14) in Load CLIP Vision."
+            f"{dim} channels and {CROP_SIZE} pixels. Load {VIT_H} (CLIP ViT-H/14) in Load CLIP Vision; weights of the "
+            "mini world go with clip_vision of Load Mini World."
         )
 
 

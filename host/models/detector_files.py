@@ -5,22 +5,39 @@ from pathlib import Path
 import folder_paths
 
 from ...uniportrait_core.errors import UniPortraitError
+from ...uniportrait_core.faces.centre_detector import CentreDetector
+from ...uniportrait_core.faces.detection import Detector
 from ...uniportrait_core.faces.insightface_detector import InsightFaceDetector, find_packs, places
 from ...uniportrait_core.faces.yunet_detector import YuNetDetector
-from .folders import FACE_DETECTION, INSIGHTFACE
+from .folders import FACE_DETECTION, INSIGHTFACE, MINI_WORLD, OF_MINI_WORLD
 
-INSIGHT, YUNET = "insightface", "yunet"
+INSIGHT, YUNET, DRAWN = "insightface", "yunet", "mini world"
 DEFAULT_PACK, DEFAULT_YUNET = "buffalo_l", "face_detection_yunet_2023mar.onnx"
+DRAWN_MODEL = f"{OF_MINI_WORLD}-face_detector"
 
 
-def load_detector(backend: str, model: str, provider: str) -> InsightFaceDetector | YuNetDetector:
-    """The detector of a pack (INSIGHT) or of a file (YUNET). Raises UniPortraitError where it cannot be had."""
+def load_detector(backend: str, model: str, provider: str) -> Detector:
+    """The detector of a pack (INSIGHT), of a file (YUNET) or of drawn faces (DRAWN).
+
+    Raises UniPortraitError where it cannot be had.
+    """
+    if backend == DRAWN or model == DRAWN_MODEL:
+        return _drawn(backend, model)
     return _yunet(model) if backend == YUNET else _insightface(model, provider)
 
 
 def insightface_packs() -> dict[str, Path]:
     """The insightface packs that are there, by name."""
     return find_packs(_roots())
+
+
+def _drawn(backend: str, model: str) -> CentreDetector:
+    if (backend, model) != (DRAWN, DRAWN_MODEL):
+        raise UniPortraitError(
+            f"backend {backend} does not go with model {model} on Face Detector; the backend {DRAWN} and the model "
+            f"{DRAWN_MODEL} belong together. Choose both, or neither."
+        )
+    return CentreDetector(MINI_WORLD / "face_detector.safetensors")
 
 
 def _insightface(model: str, provider: str) -> InsightFaceDetector:

@@ -1,6 +1,8 @@
 """Where the pack's files live in ComfyUI's models and output folders."""
 
+from contextlib import suppress
 from pathlib import Path
+from shutil import copyfile
 
 import folder_paths
 
@@ -11,6 +13,9 @@ FACES = "uniportrait_faces"
 INSIGHTFACE = "insightface"
 FACE_DETECTION = "face_detection"
 IP_ADAPTER = "ipadapter"
+MINI_WORLD = Path(__file__).resolve().parents[2] / "miniworld" / "weights"
+"""The drawn world's weights, which come with the pack."""
+OF_MINI_WORLD = "mini-world"  # what names of its files in the host's lists begin with
 FACE_EXTENSIONS = {".safetensors", ".sft"}
 
 
@@ -18,12 +23,26 @@ def register_folders() -> None:
     """Tell the host the pack's model folders; folders that a user's configuration already names stay."""
     models = Path(folder_paths.models_dir)
     _register(WEIGHTS, models / WEIGHTS, folder_paths.supported_pt_extensions)
+    _register(WEIGHTS, MINI_WORLD / WEIGHTS, folder_paths.supported_pt_extensions)
     _register(FACES, models / FACES, FACE_EXTENSIONS)
     _register(FACES, faces_output_folder(), FACE_EXTENSIONS)
     # These are shared with other packs, whose listing stays as it is.
     _register(INSIGHTFACE, models / INSIGHTFACE, set())
     _register(FACE_DETECTION, models / FACE_DETECTION, {".onnx"})
     _register(IP_ADAPTER, models / IP_ADAPTER, folder_paths.supported_pt_extensions)
+
+
+def place_photos() -> None:
+    """Put the mini world's photos into the host's input folder, where the workflows' Load Image finds them.
+
+    What is there stays as it is; a folder that cannot be written to is left alone.
+    """
+    folder = Path(folder_paths.get_input_directory()) / OF_MINI_WORLD
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        for photo in (MINI_WORLD.parent / "photos").glob("*.png"):
+            if not (folder / photo.name).exists():
+                copyfile(photo, folder / photo.name)
 
 
 def faces_output_folder() -> Path:

@@ -10,10 +10,10 @@ from torch import nn
 
 from ...uniportrait_core.attention.adapter import IDLayer
 from ...uniportrait_core.errors import UniPortraitError
-from ...uniportrait_core.files.metadata import SD15_CONTEXT
+from ...uniportrait_core.files.metadata import MINI_WORLD
 
 SD15_LAYERS = 16  # with cross-attention
-KINDS = {"SD15": "Stable Diffusion 1.5", "SD20": "Stable Diffusion 2"}  # by the host's names for them
+KINDS = {"MiniWorld": MINI_WORLD, "SD15": "Stable Diffusion 1.5", "SD20": "Stable Diffusion 2"}  # by class
 STAGES = ("input_blocks", "middle_block", "output_blocks")
 PRESETS = {
     "all": STAGES,
@@ -85,6 +85,8 @@ def check_unet(model: ModelPatcher, layers: Sequence[IDLayer], base: str, node: 
 
 def a_checkpoint_of(base: str) -> str:
     """In words, for a message: "an SDXL checkpoint"."""
+    if base == MINI_WORLD:
+        return "Load Mini World"
     vowels = "AEFHILMNORSX" if base[:2].isupper() else "AEIOU"  # as abbreviations are spoken
     return f"{'an' if base[0] in vowels else 'a'} {base} checkpoint"
 
@@ -104,10 +106,10 @@ def check_sd15(model: ModelPatcher, node: str) -> None:
     Raises UniPortraitError for any other.
     """
     found = _layer_shapes(model)
-    if len(found) != SD15_LAYERS or {dim for _, dim in found} != {SD15_CONTEXT}:
+    if len(found) != SD15_LAYERS or _kind(model) not in (KINDS["SD15"], MINI_WORLD):
         raise UniPortraitError(
-            f"The model at {node} is {_kind(model)} with {_summary(found)}; needed are {SD15_LAYERS} "
-            f"cross-attention layers on a context of {SD15_CONTEXT}. Use a Stable Diffusion 1.5 checkpoint."
+            f"The model at {node} is {_kind(model)} with {_summary(found)}; needed is {KINDS['SD15']} with "
+            f"{SD15_LAYERS} cross-attention layers. Use a Stable Diffusion 1.5 checkpoint."
         )
     channels = _input_channels(model)
     needed = model.get_model_object("latent_format").latent_channels

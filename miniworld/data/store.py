@@ -36,7 +36,9 @@ class Store:
         """Read up to `most` new shards; returns how many."""
         if self.complete:
             return 0
-        new = sorted(file for file in self._folder.glob("*.safetensors") if file.name not in self._known)[:most]
+        # A folder may hold more, of an earlier run with more pictures.
+        there = sorted(self._folder.glob("*.safetensors"))[: self._shards]
+        new = [file for file in there if file.name not in self._known][:most]
         for file in new:
             with safe_open(file, "pt") as tensors:
                 self._append({key: tensors.get_tensor(key) for key in self._keys})

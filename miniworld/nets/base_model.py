@@ -8,7 +8,6 @@ from .tokens import LENGTH
 
 SCALING_FACTOR = 0.18215  # the host's for SD1.5; the autoencoder is brought to it when its training ends
 REDUCTION = 8
-LATENT_CHANNELS = 4
 NORM_GROUPS = 8
 """Of all group norms. SD1.5 has 32 groups, for 128 channels and more; of 32 channels each would be one of its own, and
 what lies in a channel's mean, how light a picture is and of which colours, would be normed away."""
@@ -21,7 +20,7 @@ def new_vae(preset: Preset) -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * 4,
         layers_per_block=1,
         norm_num_groups=NORM_GROUPS,
-        latent_channels=LATENT_CHANNELS,
+        latent_channels=preset.latents,
         sample_size=preset.size,
         scaling_factor=SCALING_FACTOR,
     )
@@ -31,8 +30,8 @@ def new_unet(preset: Preset) -> UNet2DConditionModel:
     """SD1.5's blocks, narrower, on a shorter context."""
     return UNet2DConditionModel(
         sample_size=preset.size // REDUCTION,
-        in_channels=LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS,
+        in_channels=preset.latents,
+        out_channels=preset.latents,
         block_out_channels=preset.unet,
         layers_per_block=2,
         down_block_types=(*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LENGTH = 77
 START, END = "<|startoftext|>", "<|endoftext|>"
 FAST = "tokenizer.json"
+WORDS = "words.txt"
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789,.-'!?:;"
 
 
@@ -49,6 +50,7 @@ def save_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), "utf-8")
     special = {key: settings[key] for key in ("bos_token", "eos_token", "unk_token", "pad_token")}
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2), "utf-8")
+    (folder / WORDS).write_text(" ".join(vocabulary()) + "\n", "utf-8")  # what the pack tells users that prompts know
     load_tokenizer(folder).backend_tokenizer.save(str(folder / FAST))
 
 

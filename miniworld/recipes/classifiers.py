@@ -16,7 +16,7 @@ def train_classifiers(job: Job) -> None:
     """One network looks at whole pictures, one at people cut out."""
     keys = ("pixels", "shown", "looks", "boxes", "count")
     store = job.store("scenes", *keys)
-    model = new_classifiers().to(job.device, memory_format=job.layout)
+    model = new_classifiers().to(job.device, memory_format=torch.channels_last)
 
     def loss(_: float) -> Tensor:
         store.refresh()

@@ -32,12 +32,12 @@ def shrunk(crops: Tensor) -> Tensor:
 def _train(job: Job, net: nn.Module, kind: str, embed, file) -> None:  # noqa: ANN001 - a function, and a path
     store = job.store(kind, "pixels", "person")
     head = MarginHead(job.preset.embedding, job.preset.people)
-    model = nn.ModuleDict({"net": net, "head": head}).to(job.device, memory_format=job.layout)
+    model = nn.ModuleDict({"net": net, "head": head}).to(job.device, memory_format=torch.channels_last)
 
     def loss(share: float) -> Tensor:
         store.refresh()
         chosen = store.draw(job.budget.batch)
-        faces = roughen(shrunk(store["pixels"][chosen])).to(memory_format=job.layout)
+        faces = roughen(shrunk(store["pixels"][chosen])).to(memory_format=torch.channels_last)
         return head(embed(net, faces), store["person"][chosen], warm=min(1.0, 2 * share))
 
     fitted = fit(job, model, loss)

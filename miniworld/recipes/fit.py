@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .job import Job
 
 SAVE_EVERY = 30.0  # seconds
+SAVING_SHARE = 0.04  # of the time, at most; measuring quality takes long on a CPU
 SAY_EVERY = 10.0
 WARM = 0.05  # share of the training in which the rate rises
 SETTLING = 32  # batches
@@ -75,6 +76,7 @@ def fit(
     average = _Average(model, decay)
     step, spent = _resume(job, model, average.model, optimizer)
     started = said = saved = time.monotonic()
+    pause = SAVE_EVERY
     spent_before, loss_sum, losses = spent, torch.zeros((), device=job.device), 0
     model.train()
 
@@ -114,11 +116,12 @@ def fit(
         if now - said > SAY_EVERY:
             _say(job, step, spent, spent - spent_before, float(loss_sum) / losses)
             loss_sum, losses, said = torch.zeros_like(loss_sum), 0, now
-        if now - saved > SAVE_EVERY:
+        if now - saved > pause:
             _save(job, model, average.model, optimizer, step, spent)
             if publish:
                 publish(Fitted(average.model, step, spent))
-            saved = now
+            saved = time.monotonic()
+            pause = max(SAVE_EVERY, (saved - now) / SAVING_SHARE)
     logger.info("%-12s %d steps of %d in %.0f s", job.name, step, budget.batch, spent)
     _settle(model, average.model, partial(one_loss, 1.0))
     return Fitted(average.model, step, spent)

@@ -35,11 +35,6 @@ class Job:
     command: str
     compiled: bool = False
 
-    @property
-    def layout(self) -> torch.memory_format:
-        """Of convolutional networks that have no group norms: GPUs are faster with channels last."""
-        return torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
-
     def store(self, kind: str, *keys: str) -> Store:
         """Data of one kind; see `data/shards.py` for kinds and keys."""
         return Store(self.data / kind, shard_counts(self.preset, self.data)[kind], self.device, keys)

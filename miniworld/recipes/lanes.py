@@ -19,26 +19,30 @@ from ..nets.tokens import save_tokenizer
 from ..reports import set_up_logging
 from .classifiers import train_classifiers
 from .clip import train_clip
+from .decoder import train_decoder
 from .detector import train_detector
 from .faces import train_backbone, train_measure
 from .job import Job
+from .sketch import train_sketch
 from .unet import train_unet
 from .vae import train_vae
 
 RECIPES = {
     "backbone": train_backbone,
     "vae": train_vae,
+    "decoder": train_decoder,
     "unet": train_unet,
+    "sketch": train_sketch,
     "clip": train_clip,
     "measure": train_measure,
     "detector": train_detector,
     "classifiers": train_classifiers,
 }
 # Small networks together, while drawing goes on and they leave most of the device idle; each in its lane one after the
-# other. Autoencoder and UNet fill it alone, and have it to themselves: the UNet needs the autoencoder and CLIP's text
-# encoder, the autoencoder likes to have the backbone.
+# other. Autoencoder, its decoder and UNet fill it alone, and have it to themselves: the UNet needs the autoencoder and
+# CLIP's text encoder, the autoencoder likes to have the backbone.
 LANES = (("backbone", "detector"), ("clip", "classifiers"), ("measure",))
-ALONE = ("vae", "unet")
+ALONE = ("vae", "decoder", "unet", "sketch")
 logger = logging.getLogger("miniworld")
 
 

@@ -1,12 +1,15 @@
 """Training the UNet, and with it the text encoder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
+from training.frozen.folders import load_part
 from training.frozen.latents import load_vae, scaled, to_moments
 
 from ..data.pixels import face_weights, to_unit
@@ -21,23 +24,26 @@ from .job import Job
 DROPPED = 0.1  # captions that are left out, for guidance
 GAMMA = 5.0  # of min-SNR (Hang et al. 2023)
 FACES = 1.5  # more weight of faces in the loss
+TEXT_SHARE = 0.45  # of the time, in which the text encoder learns, too
 
 
 def train_unet(job: Job) -> None:
-    """Noise prediction with SD1.5's schedule on the autoencoder's latents, both networks at once."""
+    """Noise prediction with SD1.5's schedule on the autoencoder's latents.
+
+    The text encoder learns along for a part of the time. Then it stays as it is: a step costs less, and what is cached
+    of it stays right.
+    """
     tokenizer = load_tokenizer(job.files.tokenizer)
     vae = load_vae(job.files.base).to(job.device)
     store = job.store("scenes", "pixels", "tokens", "boxes").wait()
-    moments = encode_all(vae, store)
+    moments = _moments(job, vae, store)
     nothing = torch.from_numpy(tokens(job.files.tokenizer, [""])).long().to(job.device)
-    model = nn.ModuleDict({"unet": lean(new_unet(job.preset)), "text": _text_encoder(job, tokenizer)}).to(job.device)
-    unet = torch.compile(model["unet"]) if job.compiled else model["unet"]
     schedule = new_schedule()
     kept = schedule.alphas_cumprod.to(job.device)
     snr = kept / (1 - kept)
     side = moments.shape[-1]
 
-    def loss(_: float) -> Tensor:
+    def noise_loss(unet: nn.Module, text: nn.Module) -> Tensor:
         chosen = store.draw(job.budget.batch)
         mean, spread = moments[chosen].float().chunk(2, dim=1)
         latents = scaled(vae.config, mean + spread * torch.randn_like(mean))
@@ -46,33 +52,68 @@ def train_unet(job: Job) -> None:
         words = torch.where(torch.rand(len(chosen), 1, device=job.device) < DROPPED, nothing, words)
         time = torch.randint(len(kept), (len(chosen),), device=job.device)
         share, noise = kept[time][:, None, None, None], torch.randn_like(latents)
-        guess = unet(share.sqrt() * latents + (1 - share).sqrt() * noise, time, model["text"](words)[0]).sample
+        guess = unet(share.sqrt() * latents + (1 - share).sqrt() * noise, time, text(words)[0]).sample
         weights = face_weights(store["boxes"][chosen], side, FACES)
         wrong = (weights * (guess.float() - noise) ** 2).mean(dim=(1, 2, 3))
         return (wrong * snr[time].clamp(max=GAMMA) / snr[time]).mean()
 
-    def publish(fitted: Fitted) -> None:
-        made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **_quality(fitted.model, vae, job))
-        save_part(fitted.model["unet"], job.files.base / "unet", made)
-        save_part(fitted.model["text"], job.files.base / "text_encoder", made)
-        new_schedule().save_pretrained(job.files.base / "scheduler")
+    def train(name: str, seconds: float, unet: nn.Module, text: nn.Module, learns: bool) -> None:
+        part = replace(job, name=name, budget=replace(job.budget, seconds=seconds))
+        runs = torch.compile(unet) if job.compiled else unet
+        model = nn.ModuleDict({"unet": unet, "text": text})
 
-    publish(fit(job, model, loss, publish, decay=0.999, recordable=lambda share: share > 0))
+        def publish(fitted: Fitted) -> None:
+            made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **_quality(fitted.model, vae, job))
+            save_part(fitted.model["unet"], job.files.base / "unet", made)
+            if learns:
+                save_part(fitted.model["text"], job.files.base / "text_encoder", made)
+            new_schedule().save_pretrained(job.files.base / "scheduler")
+
+        fitted = fit(
+            part, model, lambda _: noise_loss(runs, text), publish, decay=0.999, recordable=lambda share: share > 0
+        )
+        publish(fitted)
+        job.files.done(name).touch()
+
+    both, seconds = f"{job.name}-and-text", TEXT_SHARE * job.budget.seconds
+    if not job.files.done(both).is_file():
+        train(both, seconds, lean(new_unet(job.preset)).to(job.device), _text_encoder(job, tokenizer), learns=True)
+    unet = load_part(UNet2DConditionModel, job.files.base, "unet").float().requires_grad_(True).train()
+    text = CLIPTextModel.from_pretrained(job.files.base / "text_encoder", local_files_only=True).float()
+    train(
+        f"{job.name}-alone",
+        job.budget.seconds - seconds,
+        lean(unet).to(job.device),
+        text.to(job.device).eval().requires_grad_(False),
+        learns=False,
+    )
 
 
 def _text_encoder(job: Job, tokenizer) -> CLIPTextModel:  # noqa: ANN001
     """As contrastive training left it, where there is such; else a new one."""
     folder: Path = job.files.base / "text_encoder"
-    if (folder / "model.safetensors").is_file() and not job.files.state(job.name).is_file():
-        return CLIPTextModel.from_pretrained(folder, local_files_only=True).float().train()
-    return new_text_encoder(job.preset, tokenizer)
+    if (folder / "model.safetensors").is_file():
+        return CLIPTextModel.from_pretrained(folder, local_files_only=True).float().to(job.device).train()
+    return new_text_encoder(job.preset, tokenizer).to(job.device)
+
+
+def _moments(job: Job, vae: AutoencoderKL, store: Store) -> Tensor:
+    """Of all pictures; kept in a file, as a training that goes on needs them again."""
+    file = job.files.root / "state" / "moments.safetensors"
+    weights = job.files.base / "vae" / "diffusion_pytorch_model.safetensors"
+    if file.is_file() and file.stat().st_mtime > weights.stat().st_mtime:
+        return load_file(file)["moments"].to(job.device)
+    moments = encode_all(vae, store).contiguous()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"moments": moments}, file)
+    return moments
 
 
 @torch.no_grad()
 def encode_all(vae: AutoencoderKL, store: Store) -> Tensor:
     """Moments of all pictures of a store, (pictures, 8, side / 8, side / 8), bfloat16."""
     with torch.autocast(store["pixels"].device.type, torch.bfloat16, enabled=store["pixels"].is_cuda):
-        return torch.cat([to_moments(vae, to_unit(pixels)).bfloat16() for pixels in store["pixels"].split(256)])
+        return torch.cat([to_moments(vae, to_unit(pixels)).bfloat16() for pixels in store["pixels"].split(16)])
 
 
 @torch.no_grad()

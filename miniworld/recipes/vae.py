@@ -10,7 +10,7 @@ from torch import Tensor
 from uniportrait_core.files.checkpoint import load_backbone
 
 from ..data.pixels import face_weights, sample_faces, to_unit
-from ..nets.base_model import LATENT_CHANNELS, SCALING_FACTOR, new_vae
+from ..nets.base_model import SCALING_FACTOR, new_vae
 from ..nets.norms import lean
 from ..nets.vae_start import start_with_means
 from ..weights import save_part
@@ -29,7 +29,6 @@ def train_vae(job: Job) -> None:
     vae = lean(start_with_means(new_vae(job.preset))).to(job.device)
     backbone = load_backbone(job.files.backbone).to(job.device) if job.files.backbone.is_file() else None
     encode, decode = (torch.compile(f) if job.compiled else f for f in (vae.encoder, vae.decoder))
-    side = job.preset.size
 
     def loss(share: float) -> Tensor:
         store.refresh()
@@ -38,9 +37,7 @@ def train_vae(job: Job) -> None:
         mean, spread = vae.quant_conv(encode(pictures)).float().chunk(2, dim=1)
         spread = spread.clamp(-20, 10)
         drawn = decode(vae.post_quant_conv(mean + (spread / 2).exp() * torch.randn_like(mean))).float()
-        weights = face_weights(store["boxes"][chosen], side, FACES)
-        off = drawn - pictures
-        value = (weights * off.abs()).mean() + EDGES * _edges(off, weights)
+        value = difference(drawn - pictures, store["boxes"][chosen])
         value = value + DIVERGENCE * 0.5 * (mean**2 + spread.exp() - 1 - spread).mean()
         if backbone is not None and share > LIKE_AFTER:
             who = (torch.rand(len(chosen), device=job.device) * store["count"][chosen]).long()
@@ -55,6 +52,17 @@ def train_vae(job: Job) -> None:
         )
 
     publish(fit(job, vae, loss, publish, recordable=lambda share: store.complete and share > LIKE_AFTER))
+
+
+def difference(off: Tensor, boxes: Tensor) -> Tensor:
+    """Of colours and of edges, more in faces.
+
+    Args:
+        off: (batch, 3, side, side).
+        boxes: of faces, (batch, people, 4).
+    """
+    weights = face_weights(boxes, off.shape[-1], FACES)
+    return (weights * off.abs()).mean() + EDGES * _edges(off, weights)
 
 
 def _edges(off: Tensor, weights: Tensor) -> Tensor:
@@ -110,11 +118,11 @@ def to_host_scale(whole: AutoencoderKL, trained: AutoencoderKL, job: Job) -> Aut
     means = torch.cat([trained.encode(to_unit(pixels)).latent_dist.mean for pixels in store["pixels"].split(64)])
     centre, spread = means.mean(dim=(0, 2, 3)), means.std(dim=(0, 2, 3)).clamp(min=1e-4)
     factor = 1 / (spread * SCALING_FACTOR)
-    into, out = whole.quant_conv, whole.post_quant_conv
+    into, out, channels = whole.quant_conv, whole.post_quant_conv, len(centre)
     out.bias += (out.weight[..., 0, 0] * centre).sum(dim=1)
     out.weight /= factor[None, :, None, None]
-    into.bias[:LATENT_CHANNELS] = (into.bias[:LATENT_CHANNELS] - centre) * factor
-    into.weight[:LATENT_CHANNELS] *= factor[:, None, None, None]
-    into.bias[LATENT_CHANNELS:] += 2 * factor.log()
+    into.bias[:channels] = (into.bias[:channels] - centre) * factor
+    into.weight[:channels] *= factor[:, None, None, None]
+    into.bias[channels:] += 2 * factor.log()
     assert math.isfinite(float(factor.sum()))
     return whole.eval()

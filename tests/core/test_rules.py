@@ -27,9 +27,12 @@ FLOORS = {
 # on none of them.
 BESIDE = {
     "training": ("files", "config", "data", "frozen", "model", "prepare", "run"),
-    "miniworld": ("config", "files", "weights", "reports", "world", "nets", "data", "recipes", "sampling"),
     "evaluation": ("names", "settings", "protocol", "pictures", "models", "metrics", "generate", "score", "ablate"),
-}
+    "miniworld": (
+        "config", "files", "weights", "reports", "world", "cast", "nets", "data", "recipes", "sampling", "numbers",
+        "ship",
+    ),
+}  # fmt: skip
 CORE, HOST_SIDE, NODES = (sorted((ROOT / floor).rglob("*.py")) for floor in FLOORS)
 PACK = CORE + HOST_SIDE + NODES
 TOOLS = sorted(path for package in BESIDE for path in (ROOT / package).rglob("*.py"))

@@ -31,6 +31,7 @@ NODES = {
     "UniPortraitDropReference",
     "UniPortraitPromptList",
     "UniPortraitEncodePictures",
+    "UniPortraitLoadMiniWorld",
 }
 INPUTS = Path(__file__).with_name("node_inputs.json")
 FILES = {"faceid", "router", "face_backbone", "ip_adapter", "face_id_file", "model", "provider", "backend"}

@@ -17,7 +17,8 @@ FORMAT = "1"
 FACE, PICTURE = "face", "ip-adapter"
 TOKENS = {FACE: "faces", PICTURE: "pictures through a plain IP-Adapter"}
 SD15_CONTEXT = 768
-BASES = {SD15_CONTEXT: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 2048: "SDXL"}
+MINI_WORLD = "the mini world"
+BASES = {SD15_CONTEXT: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 2048: "SDXL", 128: MINI_WORLD}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""Putting trained weights where the pack, its tests and its demo find them."""
+
+import shutil
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from training.run.export import FILES
+
+from .files import SHIPPED, Files
+from .weights import save_weights
+
+LARGEST = 24e6  # bytes of all weights together
+PARTS = ("base/unet", "base/vae", "base/text_encoder", "base/tokenizer", "base/scheduler", "clip_vision")
+
+
+def ship(out: Path, shipped: Path = SHIPPED) -> int:
+    """Copy what is there of a training's output, stages I and II in half precision.
+
+    Args:
+        out: folder that `python -m miniworld train` wrote to, with the stages in `single` and `multi`.
+        shipped: where to.
+
+    Returns:
+        Bytes of all weights.
+
+    Raises:
+        ValueError: they are larger than `LARGEST`.
+    """
+    files, places = Files(out), Files(shipped)
+    for part in PARTS:
+        if (out / part).is_dir():
+            shutil.copytree(out / part, shipped / part, dirs_exist_ok=True)
+    for name in ("backbone", "detector", "measure", "classifiers", "sketch"):
+        if (source := getattr(files, name)).is_file():
+            getattr(places, name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, getattr(places, name))
+    for stage, place in (("single", places.faceid), ("multi", places.router)):
+        if (source := out / stage / FILES[stage]).is_file():
+            with safe_open(source, "pt") as file:
+                made = file.metadata()
+            made["command"] = f"accelerate launch -m training {stage} miniworld/configs/{stage}.toml"
+            save_weights(place, load_file(source), made)
+    size = sum(file.stat().st_size for file in shipped.rglob("*.safetensors"))
+    if size > LARGEST:
+        raise ValueError(f"the weights in {shipped} are {size / 1e6:.1f} MB, at most {LARGEST / 1e6:.0f} MB may ship")
+    return size
