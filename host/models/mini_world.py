@@ -124,13 +124,11 @@ class MiniWorldModel(comfy.model_base.BaseModel):
 
     def apply_model(self, x: Tensor, *arguments: Any, **options: Any) -> Tensor:
         """See the host's."""
-        side, *found = self.model_config.side, *x.shape[-2:]
-        if not all(side / 2 <= length <= 2 * side for length in found):
-            height, width = (length * REDUCTION for length in found)
+        side, height, width = (REDUCTION * length for length in (self.model_config.side, *x.shape[-2:]))
+        if not all(side / 2 <= length <= 2 * side for length in (height, width)):
             raise UniPortraitError(
-                f"The latent is for a picture of {width}×{height} pixels; the mini world was trained for "
-                f"{side * REDUCTION}×{side * REDUCTION}, and draws sides of {side * REDUCTION // 2} to "
-                f"{side * REDUCTION * 2}. Set Empty Latent Image to {side * REDUCTION} × {side * REDUCTION}; for larger "
+                f"The latent is for a picture of {width}×{height} pixels; the mini world was trained for {side}×{side}, "
+                f"and draws sides of {side // 2} to {2 * side}. Set Empty Latent Image to {side} × {side}; for larger "
                 "pictures connect Upscale Image By after VAE Decode."
             )
         return super().apply_model(x, *arguments, **options)
