@@ -127,7 +127,7 @@ class MiniWorldModel(comfy.model_base.BaseModel):
         side, height, width = (REDUCTION * length for length in (self.model_config.side, *x.shape[-2:]))
         if not all(side / 2 <= length <= 2 * side for length in (height, width)):
             raise UniPortraitError(
-                f"The latent is for a picture of {width}×{height} pixels; the mini world was trained for {side}×{side}, "
+                f"The latent is for a picture of {width}×{height} pixels; the mini world was trained for {side}×{side} "
                 f"and draws sides of {side // 2} to {2 * side}. Set Empty Latent Image to {side} × {side}; for larger "
                 "pictures connect Upscale Image By after VAE Decode."
             )
