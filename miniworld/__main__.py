@@ -75,6 +75,7 @@ def _train(options: argparse.Namespace) -> int:
     from .recipes.job import Job
     from .recipes.lanes import RECIPES, preset_of, train_all
     from .reports import set_up_logging
+    from .ship import put
 
     set_up_logging()
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -85,6 +86,8 @@ def _train(options: argparse.Namespace) -> int:
 
         preset = replace(preset, scenes=options.scenes or preset.scenes, people=options.people or preset.people)
     names = options.only or list(RECIPES)
+    if options.start and not (options.out / "state").is_dir():  # later calls go on where this one was
+        put(options.start, options.out)
     command = shlex.join(["python", "-m", "miniworld", *sys.argv[1:]])
     job = Job(
         name="",
@@ -139,6 +142,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     command.add_argument("--out", type=Path, default=Path("miniworld-out"), help="folder for the weights")
     command.add_argument(
         "--data", type=Path, help="folder for the drawings; `data` in the folder for the weights by default"
+    )
+    command.add_argument(
+        "--from", dest="start", type=Path, metavar="DIR", help="go on from these weights, such as miniworld/weights"
     )
     command.add_argument("--seconds", nargs="*", default=[], metavar="NAME=S", help="time of single networks")
     command.add_argument("--scale", type=float, default=1.0, help="share of the preset's time for all networks")

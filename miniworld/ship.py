@@ -15,6 +15,18 @@ LARGEST = 24e6  # bytes of all weights together
 PARTS = ("base/unet", "base/vae", "base/text_encoder", "base/tokenizer", "base/scheduler", "clip_vision")
 
 
+def put(source: Path, target: Path) -> None:
+    """Copy the world's own weights from a folder to another that has none of them, or older ones."""
+    files, places = Files(source), Files(target)
+    for part in PARTS:
+        if (source / part).is_dir():
+            shutil.copytree(source / part, target / part, dirs_exist_ok=True)
+    for name in ("backbone", "detector", "measure", "classifiers", "sketch"):
+        if (file := getattr(files, name)).is_file():
+            getattr(places, name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, getattr(places, name))
+
+
 def ship(out: Path, shipped: Path = SHIPPED) -> int:
     """Copy what is there of a training's output, stages I and II in half precision.
 
@@ -28,14 +40,8 @@ def ship(out: Path, shipped: Path = SHIPPED) -> int:
     Raises:
         ValueError: they are larger than `LARGEST`.
     """
-    files, places = Files(out), Files(shipped)
-    for part in PARTS:
-        if (out / part).is_dir():
-            shutil.copytree(out / part, shipped / part, dirs_exist_ok=True)
-    for name in ("backbone", "detector", "measure", "classifiers", "sketch"):
-        if (source := getattr(files, name)).is_file():
-            getattr(places, name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, getattr(places, name))
+    put(out, shipped)
+    places = Files(shipped)
     for stage, place in (("single", places.faceid), ("multi", places.router)):
         if (source := out / stage / FILES[stage]).is_file():
             with safe_open(source, "pt") as file:

@@ -32,6 +32,14 @@ def save_weights(file: Path, tensors: Mapping[str, Tensor], made: Mapping[str, o
     unfinished.replace(file)
 
 
+def begin_with(net: nn.Module, file: Path) -> nn.Module:
+    """Give a network the weights of a file, where there is one: its training goes on from them. Returns the network."""
+    if file.is_file():
+        tensors = load_file(file)
+        net.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
+    return net
+
+
 def save_part(model: nn.Module, folder: Path, made: Mapping[str, object]) -> None:
     """A network of diffusers or transformers as a folder that its `from_pretrained` reads."""
     with TemporaryDirectory() as saved:  # by the library itself, which may change the names of weights

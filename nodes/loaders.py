@@ -172,9 +172,8 @@ class UniPortraitLoadMiniWorld(io.ComfyNode):
             node_id="UniPortraitLoadMiniWorld",
             display_name="Load Mini World",
             category=sockets.CATEGORY,
-            description="Loads the mini world, in which the pack can be tried without a download: small models that "
-            "draw made-up people. They go with Face Detector's backend mini world and with the files at Load "
-            f"UniPortrait that begin with {OF_MINI_WORLD}, and not with models of photos.",
+            description="Loads the mini world: small models of Stable Diffusion 1.5's layout that draw made-up people. "
+            "They come with the pack, go with Face Detector's backend mini world, and not with models of photos.",
             outputs=[
                 io.Model.Output(display_name="model", tooltip="Draws pictures of the mini world, 64×64 pixels."),
                 io.Clip.Output(display_name="clip", tooltip="Reads prompts; it knows the words of the mini world."),

@@ -1,14 +1,14 @@
 """The tokenizer: CLIP's, on the few words of the world's captions, each a token of its own."""
 
 import json
+import re
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.trainers import BpeTrainer
 
 from ..world.captions import vocabulary
 
@@ -23,17 +23,15 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789,.-'!?:;"
 
 
 def save_tokenizer(folder: Path) -> None:
-    """Write the tokenizer's files. Words that captions do not have are read letter by letter."""
-    words = Tokenizer(BPE(end_of_word_suffix="</w>"))
-    words.pre_tokenizer = Whitespace()
-    trainer = BpeTrainer(vocab_size=100_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False)
-    # Until nothing is left to merge. What the tokenizer will split at a hyphen, too, is learned in pieces.
-    words.train_from_iterator([" ".join(vocabulary())], trainer)
-    merges = [
-        pair if isinstance(pair, list) else pair.split(" ") for pair in json.loads(words.to_str())["model"]["merges"]
-    ]
-    pieces = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), *("".join(pair) for pair in merges)]
-    entries = [*dict.fromkeys(pieces), START, END]
+    """Write the tokenizer's files, where there are none: numbers of words are learned by heart, and have to stay.
+
+    Words that captions do not have are read letter by letter.
+    """
+    if (folder / FAST).is_file():
+        return
+    pieces = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS)]
+    merges = _merges([[*word[:-1], f"{word[-1]}</w>"] for text in vocabulary() for word in re.findall(r"\w+|,", text)])
+    entries = [*dict.fromkeys([*pieces, *("".join(pair) for pair in merges)]), START, END]
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary_of_ids = {piece: index for index, piece in enumerate(entries)}
     (folder / "vocab.json").write_text(json.dumps(vocabulary_of_ids, ensure_ascii=False), "utf-8")
@@ -52,6 +50,32 @@ def save_tokenizer(folder: Path) -> None:
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2), "utf-8")
     (folder / WORDS).write_text(" ".join(vocabulary()) + "\n", "utf-8")  # what the pack tells users that prompts know
     load_tokenizer(folder).backend_tokenizer.save(str(folder / FAST))
+
+
+def _merges(words: list[list[str]]) -> list[tuple[str, str]]:
+    """Byte pair encoding (Sennrich et al. 2016) until every word is one piece.
+
+    The trainer of `tokenizers` breaks ties by chance, and no two runs would number words alike.
+
+    Args:
+        words: each in pieces.
+    """
+    merges = []
+    while counts := Counter(pair for word in words for pair in pairwise(word)):
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        words = [_merged(word, best) for word in words]
+    return merges
+
+
+def _merged(word: list[str], pair: tuple[str, str]) -> list[str]:
+    found: list[str] = []
+    for piece in word:
+        if found and (found[-1], piece) == pair:
+            found[-1] += piece
+        else:
+            found.append(piece)
+    return found
 
 
 def load_tokenizer(folder: Path) -> "CLIPTokenizer":

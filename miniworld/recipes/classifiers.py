@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ..data.pixels import roughen, sample_boxes, to_unit
 from ..data.store import Store
 from ..nets.classifiers import PERSON_BOX, PERSON_HEADS, PERSON_SIZE, PICTURE_HEADS, PICTURE_SIZE, new_classifiers
-from ..weights import save_weights
+from ..weights import begin_with, save_weights
 from .fit import fit
 from .job import Job
 
@@ -16,7 +16,8 @@ def train_classifiers(job: Job) -> None:
     """One network looks at whole pictures, one at people cut out."""
     keys = ("pixels", "shown", "looks", "boxes", "count")
     store = job.store("scenes", *keys)
-    model = new_classifiers().to(job.device, memory_format=torch.channels_last)
+    model = begin_with(new_classifiers(), job.files.classifiers)
+    model = model.to(job.device, memory_format=torch.channels_last)
 
     def loss(_: float) -> Tensor:
         store.refresh()

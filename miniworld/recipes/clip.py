@@ -11,7 +11,7 @@ from ..data.pixels import to_unit
 from ..nets.base_model import new_text_encoder, text_config
 from ..nets.tokens import load_tokenizer
 from ..nets.vision import MEAN, STD, new_processor, new_vision_encoder
-from ..weights import save_part
+from ..weights import begin_with, save_part
 from ..world.person import BEARDS, GLASSES, HAIR_STYLES
 from .fit import fit
 from .job import Job
@@ -38,7 +38,7 @@ class _Matching(nn.Module):
 def train_clip(job: Job) -> None:
     scenes, crops = job.store("scenes", "pixels", "tokens"), job.store("faces", "pixels", "tokens", "traits")
     tokenizer = load_tokenizer(job.files.tokenizer)
-    vision = new_vision_encoder(job.preset)
+    vision = begin_with(new_vision_encoder(job.preset), job.files.clip_vision / "model.safetensors")
     text = CLIPTextModelWithProjection(text_config(job.preset, tokenizer))
     model = _Matching(vision, text, job.preset.vision).to(job.device)
 

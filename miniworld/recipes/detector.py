@@ -7,7 +7,7 @@ from torch import Tensor
 from uniportrait_core.faces.centre_detector import INPUT, STRIDE, CentreNet, decode
 
 from ..data.pixels import sample_boxes, to_unit
-from ..weights import save_weights
+from ..weights import begin_with, save_weights
 from .fit import fit
 from .job import Job
 
@@ -17,7 +17,7 @@ SMALLEST = 0.35  # of a picture on the canvas; the pack shows photos in sizes do
 def train_detector(job: Job) -> None:
     """Centres by a focal loss, boxes and landmarks by absolute differences at the centres (CenterNet)."""
     store = job.store("scenes", "pixels", "boxes", "landmarks", "count")
-    net = CentreNet().to(job.device)
+    net = begin_with(CentreNet(), job.files.detector).to(job.device)
 
     def loss(_: float) -> Tensor:
         store.refresh()

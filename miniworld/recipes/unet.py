@@ -17,13 +17,14 @@ from ..data.store import Store
 from ..nets.base_model import new_schedule, new_text_encoder, new_unet
 from ..nets.norms import lean
 from ..nets.tokens import load_tokenizer, tokens
-from ..weights import save_part
+from ..weights import begin_with, save_part
 from .fit import Fitted, fit
 from .job import Job
 
 DROPPED = 0.1  # captions that are left out, for guidance
 GAMMA = 5.0  # of min-SNR (Hang et al. 2023)
 FACES = 1.5  # more weight of faces in the loss
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 TEXT_SHARE = 0.45  # of the time, in which the text encoder learns, too
 
 
@@ -77,7 +78,8 @@ def train_unet(job: Job) -> None:
 
     both, seconds = f"{job.name}-and-text", TEXT_SHARE * job.budget.seconds
     if not job.files.done(both).is_file():
-        train(both, seconds, lean(new_unet(job.preset)).to(job.device), _text_encoder(job, tokenizer), learns=True)
+        unet = lean(begin_with(new_unet(job.preset), job.files.base / "unet" / WEIGHTS)).to(job.device)
+        train(both, seconds, unet, _text_encoder(job, tokenizer), learns=True)
     unet = load_part(UNet2DConditionModel, job.files.base, "unet").float().requires_grad_(True).train()
     text = CLIPTextModel.from_pretrained(job.files.base / "text_encoder", local_files_only=True).float()
     train(
@@ -100,7 +102,7 @@ def _text_encoder(job: Job, tokenizer) -> CLIPTextModel:  # noqa: ANN001
 def _moments(job: Job, vae: AutoencoderKL, store: Store) -> Tensor:
     """Of all pictures; kept in a file, as a training that goes on needs them again."""
     file = job.files.root / "state" / "moments.safetensors"
-    weights = job.files.base / "vae" / "diffusion_pytorch_model.safetensors"
+    weights = job.files.base / "vae" / WEIGHTS
     if file.is_file() and file.stat().st_mtime > weights.stat().st_mtime:
         return load_file(file)["moments"].to(job.device)
     moments = encode_all(vae, store).contiguous()

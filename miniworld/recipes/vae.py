@@ -13,7 +13,7 @@ from ..data.pixels import face_weights, sample_faces, to_unit
 from ..nets.base_model import SCALING_FACTOR, new_vae
 from ..nets.norms import lean
 from ..nets.vae_start import start_with_means
-from ..weights import save_part
+from ..weights import begin_with, save_part
 from .fit import Fitted, fit
 from .job import Job
 
@@ -26,7 +26,8 @@ def train_vae(job: Job) -> None:
     """Absolute differences of colours and of edges, more in faces, and what the face backbone sees there."""
     keys = ("pixels", "boxes", "landmarks", "count")
     store = job.store("scenes", *keys)
-    vae = lean(start_with_means(new_vae(job.preset))).to(job.device)
+    there = job.files.base / "vae" / "diffusion_pytorch_model.safetensors"
+    vae = lean(begin_with(start_with_means(new_vae(job.preset)), there)).to(job.device)
     backbone = load_backbone(job.files.backbone).to(job.device) if job.files.backbone.is_file() else None
     encode, decode = (torch.compile(f) if job.compiled else f for f in (vae.encoder, vae.decoder))
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from jobs_of_miniworld import job
 from miniworld.config import FULL, PRESETS, TINY, Budget
 from miniworld.data.pixels import to_unit
 from miniworld.data.shards import scene_of
+from miniworld.data.store import Store
 from miniworld.nets.base_model import SCALING_FACTOR, new_text_encoder, new_unet, new_vae
 from miniworld.nets.classifiers import new_classifiers
 from miniworld.nets.norms import lean
@@ -196,3 +197,11 @@ def test_the_detector_says_where_it_was_taught_to():
     right = centre_loss(maps[None], points[None], torch.tensor([2]))
     wrong = centre_loss(maps[None].roll(3, -1), points[None], torch.tensor([2]))
     assert right < 0.05 < wrong
+
+
+def test_a_folder_may_hold_more_pictures_than_are_wanted(tmp_path):
+    """Of an earlier run with more; waiting for all of fewer has to end."""
+    for number in range(3):
+        save_file({"pixels": torch.full((4, 1), number)}, tmp_path / f"{number:05d}.safetensors")
+    store = Store(tmp_path, 2, torch.device("cpu"), ("pixels",)).wait()
+    assert store.complete and store["pixels"].flatten().tolist() == [0] * 4 + [1] * 4

@@ -31,3 +31,16 @@ def test_captions_fit_and_both_ways_to_read_them_agree(folder):
 def test_other_words_are_read_too(folder):
     tokenizer = load_tokenizer(folder)
     assert tokenizer.unk_token_id not in tokenizer("a zebra in a park").input_ids[1:-1]
+
+
+def test_numbers_of_words_are_the_same_in_every_run_and_stay(folder, tmp_path):
+    save_tokenizer(tmp_path)
+    for file in folder.iterdir():
+        assert file.read_bytes() == (tmp_path / file.name).read_bytes(), file.name
+    (tmp_path / "vocab.json").write_text("learned by heart", "utf-8")
+    save_tokenizer(tmp_path)
+    assert (tmp_path / "vocab.json").read_text("utf-8") == "learned by heart"
+
+
+def test_the_words_that_users_are_told(folder):
+    assert (folder / "words.txt").read_text("utf-8").split() == vocabulary()
