@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -38,6 +39,16 @@ def begin_with(net: nn.Module, file: Path) -> nn.Module:
         tensors = load_file(file)
         net.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
     return net
+
+
+def history(file: Path) -> dict[str, str]:
+    """Metadata that tell of the trainings so far of what a training goes on from; nothing where it begins anew."""
+    if not file.is_file():
+        return {}
+    with safe_open(file, "pt") as opened:
+        made = opened.metadata() or {}
+    last = {key: made[key] for key in ("steps", "batch", "seconds", "data") if key in made}
+    return {"before": json.dumps([*json.loads(made.get("before", "[]")), last])}
 
 
 def save_part(model: nn.Module, folder: Path, made: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ..data.pixels import roughen, sample_boxes, to_unit
 from ..data.store import Store
 from ..nets.classifiers import PERSON_BOX, PERSON_HEADS, PERSON_SIZE, PICTURE_HEADS, PICTURE_SIZE, new_classifiers
-from ..weights import begin_with, save_weights
+from ..weights import begin_with, history, save_weights
 from .fit import fit
 from .job import Job
 
@@ -16,6 +16,7 @@ def train_classifiers(job: Job) -> None:
     """One network looks at whole pictures, one at people cut out."""
     keys = ("pixels", "shown", "looks", "boxes", "count")
     store = job.store("scenes", *keys)
+    before = history(job.files.classifiers)
     model = begin_with(new_classifiers(), job.files.classifiers)
     model = model.to(job.device, memory_format=torch.channels_last)
 
@@ -29,7 +30,7 @@ def train_classifiers(job: Job) -> None:
 
     fitted = fit(job, model, loss, decay=0.995)
     made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **_quality(fitted.model, job))
-    save_weights(job.files.classifiers, fitted.model.state_dict(), made)
+    save_weights(job.files.classifiers, fitted.model.state_dict(), before | made)
 
 
 def person_boxes(boxes: Tensor) -> Tensor:

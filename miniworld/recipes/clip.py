@@ -11,7 +11,7 @@ from ..data.pixels import to_unit
 from ..nets.base_model import new_text_encoder, text_config
 from ..nets.tokens import load_tokenizer
 from ..nets.vision import MEAN, STD, new_processor, new_vision_encoder
-from ..weights import begin_with, save_part
+from ..weights import begin_with, history, save_part
 from ..world.person import BEARDS, GLASSES, HAIR_STYLES
 from .fit import fit
 from .job import Job
@@ -38,8 +38,10 @@ class _Matching(nn.Module):
 def train_clip(job: Job) -> None:
     scenes, crops = job.store("scenes", "pixels", "tokens"), job.store("faces", "pixels", "tokens", "traits")
     tokenizer = load_tokenizer(job.files.tokenizer)
-    vision = begin_with(new_vision_encoder(job.preset), job.files.clip_vision / "model.safetensors")
-    text = CLIPTextModelWithProjection(text_config(job.preset, tokenizer))
+    there = job.files.clip_vision / "model.safetensors"
+    before = history(there)
+    vision = begin_with(new_vision_encoder(job.preset), there)
+    text = _new_text(job, tokenizer)
     model = _Matching(vision, text, job.preset.vision).to(job.device)
 
     def loss(share: float) -> Tensor:
@@ -59,13 +61,21 @@ def train_clip(job: Job) -> None:
     fitted = fit(job, model, loss)
     quality = _quality(fitted.model, job)
     made = job.made(fitted.steps, fitted.seconds, f"{scenes.ready} scenes, {crops.ready} faces", **quality)
-    save_part(fitted.model.vision, job.files.clip_vision, made)
+    save_part(fitted.model.vision, job.files.clip_vision, before | made)
     new_processor().save_pretrained(job.files.clip_vision)
     encoder = new_text_encoder(job.preset, tokenizer)
     # Names of weights begin with `text_model.` in some versions of transformers, in both classes or in one.
     trained = {key.removeprefix(PREFIX): value for key, value in fitted.model.text.state_dict().items()}
     encoder.load_state_dict({key: trained[key.removeprefix(PREFIX)] for key in encoder.state_dict()})
-    save_part(encoder, job.files.base / "text_encoder", made)
+    save_part(encoder, job.files.base / "text_encoder", before | made)
+
+
+def _new_text(job: Job, tokenizer) -> CLIPTextModelWithProjection:  # noqa: ANN001
+    """As another training left it, where there is such; its projection begins anew, as nobody keeps it."""
+    folder = job.files.base / "text_encoder"
+    if (folder / "model.safetensors").is_file():
+        return CLIPTextModelWithProjection.from_pretrained(folder, local_files_only=True).float().train()
+    return CLIPTextModelWithProjection(text_config(job.preset, tokenizer))
 
 
 def whole(pixels: Tensor) -> Tensor:

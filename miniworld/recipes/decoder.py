@@ -7,10 +7,10 @@ from training.frozen.latents import load_vae
 
 from ..data.pixels import to_unit
 from ..nets.norms import lean
-from ..weights import save_part
+from ..weights import history, save_part
 from .fit import Fitted, fit
 from .job import Job
-from .vae import difference, reconstruction
+from .vae import WEIGHTS, difference, reconstruction
 
 ROUGH = 0.25  # largest deviation of the noise added to latents, which are about 1: drawn ones are not exact
 
@@ -22,6 +22,8 @@ def train_decoder(job: Job) -> None:
     vae.quant_conv.requires_grad_(False)
     store = job.store("scenes", "pixels", "boxes").wait()
     parts = nn.ModuleDict({"around": vae.post_quant_conv, "decoder": vae.decoder}).requires_grad_(True)
+
+    before = history(job.files.base / "vae" / WEIGHTS)
 
     def loss(_: float) -> Tensor:
         chosen = store.draw(job.budget.batch)
@@ -37,6 +39,6 @@ def train_decoder(job: Job) -> None:
         whole.decoder.load_state_dict(fitted.model["decoder"].state_dict())
         whole.post_quant_conv.load_state_dict(fitted.model["around"].state_dict())
         made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **reconstruction(whole, job))
-        save_part(whole, job.files.base / "vae", made)
+        save_part(whole, job.files.base / "vae", before | made)
 
     publish(fit(job, parts, loss, publish, recordable=lambda share: share > 0))

@@ -7,7 +7,7 @@ from torch import Tensor
 from uniportrait_core.faces.centre_detector import INPUT, STRIDE, CentreNet, decode
 
 from ..data.pixels import sample_boxes, to_unit
-from ..weights import begin_with, save_weights
+from ..weights import begin_with, history, save_weights
 from .fit import fit
 from .job import Job
 
@@ -17,6 +17,7 @@ SMALLEST = 0.35  # of a picture on the canvas; the pack shows photos in sizes do
 def train_detector(job: Job) -> None:
     """Centres by a focal loss, boxes and landmarks by absolute differences at the centres (CenterNet)."""
     store = job.store("scenes", "pixels", "boxes", "landmarks", "count")
+    before = history(job.files.detector)
     net = begin_with(CentreNet(), job.files.detector).to(job.device)
 
     def loss(_: float) -> Tensor:
@@ -29,7 +30,7 @@ def train_detector(job: Job) -> None:
 
     fitted = fit(job, net, loss, decay=0.995)
     made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **_quality(fitted.model, job))
-    save_weights(job.files.detector, fitted.model.state_dict(), made)
+    save_weights(job.files.detector, fitted.model.state_dict(), before | made)
 
 
 def _on_canvas(store, chosen: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN001

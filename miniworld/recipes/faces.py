@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ..data.pixels import roughen, to_unit
 from ..data.store import Store
 from ..nets.recognisers import MarginHead, new_backbone, new_measuring_net
-from ..weights import begin_with, save_weights
+from ..weights import begin_with, history, save_weights
 from .fit import fit
 from .job import Job
 
@@ -32,6 +32,7 @@ def shrunk(crops: Tensor) -> Tensor:
 def _train(job: Job, net: nn.Module, kind: str, embed, file) -> None:  # noqa: ANN001 - a function, and a path
     store = job.store(kind, "pixels", "person")
     head = MarginHead(job.preset.embedding, job.preset.people)
+    before = history(file)
     begin_with(net, file)
     model = nn.ModuleDict({"net": net, "head": head}).to(job.device, memory_format=torch.channels_last)
 
@@ -44,7 +45,8 @@ def _train(job: Job, net: nn.Module, kind: str, embed, file) -> None:  # noqa: A
     fitted = fit(job, model, loss)
     quality = verification(fitted.model["net"], embed, job.store("check_faces", "pixels", "person").wait())
     data = f"{store.ready} aligned photos of {job.preset.people} drawn people"
-    save_weights(file, fitted.model["net"].state_dict(), job.made(fitted.steps, fitted.seconds, data, **quality))
+    made = job.made(fitted.steps, fitted.seconds, data, **quality)
+    save_weights(file, fitted.model["net"].state_dict(), before | made)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from ..data.store import Store
 from ..nets.base_model import new_schedule, new_text_encoder, new_unet
 from ..nets.norms import lean
 from ..nets.tokens import load_tokenizer, tokens
-from ..weights import begin_with, save_part
+from ..weights import begin_with, history, save_part
 from .fit import Fitted, fit
 from .job import Job
 
@@ -60,14 +60,15 @@ def train_unet(job: Job) -> None:
 
     def train(name: str, seconds: float, unet: nn.Module, text: nn.Module, learns: bool) -> None:
         part = replace(job, name=name, budget=replace(job.budget, seconds=seconds))
+        before = history(job.files.base / "unet" / WEIGHTS)
         runs = torch.compile(unet) if job.compiled else unet
         model = nn.ModuleDict({"unet": unet, "text": text})
 
         def publish(fitted: Fitted) -> None:
             made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **_quality(fitted.model, vae, job))
-            save_part(fitted.model["unet"], job.files.base / "unet", made)
+            save_part(fitted.model["unet"], job.files.base / "unet", before | made)
             if learns:
-                save_part(fitted.model["text"], job.files.base / "text_encoder", made)
+                save_part(fitted.model["text"], job.files.base / "text_encoder", before | made)
             new_schedule().save_pretrained(job.files.base / "scheduler")
 
         fitted = fit(

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from miniworld import ship as shipping
 from miniworld.files import SHIPPED, Files
 from miniworld.ship import LARGEST, put, ship
-from miniworld.weights import begin_with, save_weights
+from miniworld.weights import begin_with, history, save_weights
 
 STAGES = {"single": "uniportrait-faceid.safetensors", "multi": "uniportrait-router.safetensors"}
 
@@ -77,3 +77,14 @@ def test_what_ships_is_small_and_says_how_it_was_made():
         assert made["command"].startswith("python -m miniworld train"), file.name
         assert int(made["steps"]) > 100 and float(made["seconds"]) > 100 and made["data"], file.name
         assert json.loads(made["quality"]), file.name
+
+
+def test_weights_tell_of_all_their_trainings(tmp_path):
+    file = tmp_path / "net.safetensors"
+    assert history(file) == {}
+    for steps in ("10", "20", "30"):
+        save_weights(file, {"weight": torch.zeros(1)}, history(file) | {"steps": steps, "batch": "4"})
+    with safe_open(file, "pt") as opened:
+        made = opened.metadata()
+    assert made["steps"] == "30"
+    assert [one["steps"] for one in json.loads(made["before"])] == ["10", "20"]
