@@ -72,8 +72,8 @@ def options(name):
 
 
 def test_every_model_is_offered(models):
-    assert options("backend") == ["insightface", "yunet"]
-    assert options("model") == ["antelopev2", "buffalo_l", YUNET["model"]]
+    assert options("backend") == ["insightface", "yunet", "mini world"]
+    assert options("model") == ["antelopev2", "buffalo_l", YUNET["model"], "mini-world-face_detector"]
     assert schema()["model"][1]["default"] == "buffalo_l"
 
 
