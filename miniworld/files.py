@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+WEIGHTS = "diffusion_pytorch_model.safetensors"  # as diffusers calls them
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -19,6 +20,19 @@ class Files:
     def base(self) -> Path:
         """The base model in the layout of diffusers: unet, vae, text_encoder, tokenizer, scheduler."""
         return self.root / "base"
+
+    @property
+    def vae(self) -> Path:
+        return self.base / "vae" / WEIGHTS
+
+    @property
+    def unet(self) -> Path:
+        return self.base / "unet" / WEIGHTS
+
+    @property
+    def moments(self) -> Path:
+        """What the autoencoder makes of all pictures of a training."""
+        return self.root / "state" / "moments.safetensors"
 
     @property
     def clip_vision(self) -> Path:

@@ -1,4 +1,4 @@
-"""Putting trained weights where the pack, its tests and its demo find them."""
+"""Putting trained weights where the pack and its tests find them."""
 
 import shutil
 from pathlib import Path

@@ -192,7 +192,7 @@ def _first(files: list[str], word: str) -> str | None:
     """The file that a new node starts with, one for photos before the mini world's; what a file is, is still told by
     its tensors."""
     fitting = [name for name in files if word in name.lower()]
-    return next(iter(sorted(fitting, key=lambda name: name.startswith(OF_MINI_WORLD))), None)
+    return min(fitting, key=lambda name: name.startswith(OF_MINI_WORLD), default=None)
 
 
 def _providers() -> list[str]:

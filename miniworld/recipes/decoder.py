@@ -10,7 +10,7 @@ from ..nets.norms import lean
 from ..weights import history, save_part
 from .fit import Fitted, fit
 from .job import Job
-from .vae import WEIGHTS, difference, reconstruction
+from .vae import difference, reconstruction
 
 ROUGH = 0.25  # largest deviation of the noise added to latents, which are about 1: drawn ones are not exact
 
@@ -23,7 +23,7 @@ def train_decoder(job: Job) -> None:
     store = job.store("scenes", "pixels", "boxes").wait()
     parts = nn.ModuleDict({"around": vae.post_quant_conv, "decoder": vae.decoder}).requires_grad_(True)
 
-    before = history(job.files.base / "vae" / WEIGHTS)
+    before = history(job.files.vae)
 
     def loss(_: float) -> Tensor:
         chosen = store.draw(job.budget.batch)

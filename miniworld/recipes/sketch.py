@@ -5,7 +5,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from training.frozen.folders import load_part
-from training.frozen.latents import load_vae, scaled, to_moments
+from training.frozen.latents import load_vae, to_moments
 from training.frozen.text import TextEncoder
 
 from ..data.pixels import to_unit
@@ -14,6 +14,7 @@ from ..nets.base_model import new_schedule
 from ..weights import save_weights
 from .fit import fit
 from .job import Job
+from .unet import noised
 
 RANK = 8
 STYLE = "pencil sketch"
@@ -54,11 +55,7 @@ def train_sketch(job: Job) -> None:
 
     def loss(_: float = 0) -> Tensor:
         chosen = torch.randint(len(sketches), (job.budget.batch,), device=job.device)
-        mean, spread = moments[chosen].chunk(2, dim=1)
-        latents = scaled(vae.config, mean + spread * torch.randn_like(mean))
-        time = torch.randint(len(kept), (len(chosen),), device=job.device)
-        share, noise = kept[time][:, None, None, None], torch.randn_like(latents)
-        noisy = share.sqrt() * latents + (1 - share).sqrt() * noise
+        time, noise, noisy = noised(moments[chosen], vae, kept)
         return (unet(noisy, time, words[chosen]).sample - noise).square().mean()
 
     def quality(name: str) -> dict[str, float]:

@@ -24,7 +24,6 @@ from .job import Job
 DROPPED = 0.1  # captions that are left out, for guidance
 GAMMA = 5.0  # of min-SNR (Hang et al. 2023)
 FACES = 1.5  # more weight of faces in the loss
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 TEXT_SHARE = 0.45  # of the time, in which the text encoder learns, too
 
 
@@ -46,21 +45,18 @@ def train_unet(job: Job) -> None:
 
     def noise_loss(unet: nn.Module, text: nn.Module) -> Tensor:
         chosen = store.draw(job.budget.batch)
-        mean, spread = moments[chosen].float().chunk(2, dim=1)
-        latents = scaled(vae.config, mean + spread * torch.randn_like(mean))
+        time, noise, noisy = noised(moments[chosen], vae, kept)
         variant = torch.randint(2, (len(chosen),), device=job.device)
         words = store["tokens"][chosen, variant].long()
         words = torch.where(torch.rand(len(chosen), 1, device=job.device) < DROPPED, nothing, words)
-        time = torch.randint(len(kept), (len(chosen),), device=job.device)
-        share, noise = kept[time][:, None, None, None], torch.randn_like(latents)
-        guess = unet(share.sqrt() * latents + (1 - share).sqrt() * noise, time, text(words)[0]).sample
+        guess = unet(noisy, time, text(words)[0]).sample
         weights = face_weights(store["boxes"][chosen], side, FACES)
         wrong = (weights * (guess.float() - noise) ** 2).mean(dim=(1, 2, 3))
         return (wrong * snr[time].clamp(max=GAMMA) / snr[time]).mean()
 
     def train(name: str, seconds: float, unet: nn.Module, text: nn.Module, learns: bool) -> None:
         part = replace(job, name=name, budget=replace(job.budget, seconds=seconds))
-        before = history(job.files.base / "unet" / WEIGHTS)
+        before = history(job.files.unet)
         runs = torch.compile(unet) if job.compiled else unet
         model = nn.ModuleDict({"unet": unet, "text": text})
 
@@ -79,7 +75,7 @@ def train_unet(job: Job) -> None:
 
     both, seconds = f"{job.name}-and-text", TEXT_SHARE * job.budget.seconds
     if not job.files.done(both).is_file():
-        unet = lean(begin_with(new_unet(job.preset), job.files.base / "unet" / WEIGHTS)).to(job.device)
+        unet = lean(begin_with(new_unet(job.preset), job.files.unet)).to(job.device)
         train(both, seconds, unet, _text_encoder(job, tokenizer), learns=True)
     unet = load_part(UNet2DConditionModel, job.files.base, "unet").float().requires_grad_(True).train()
     text = CLIPTextModel.from_pretrained(job.files.base / "text_encoder", local_files_only=True).float()
@@ -92,6 +88,20 @@ def train_unet(job: Job) -> None:
     )
 
 
+def noised(moments: Tensor, vae: AutoencoderKL, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Pictures at noise levels by chance: the levels, the noise, and the latents with it.
+
+    Args:
+        moments: of the pictures, (batch, 2 · channels, height, width).
+        kept: ᾱ of every level.
+    """
+    mean, spread = moments.float().chunk(2, dim=1)
+    latents = scaled(vae.config, mean + spread * torch.randn_like(mean))
+    time = torch.randint(len(kept), (len(latents),), device=latents.device)
+    share, noise = kept[time][:, None, None, None], torch.randn_like(latents)
+    return time, noise, share.sqrt() * latents + (1 - share).sqrt() * noise
+
+
 def _text_encoder(job: Job, tokenizer) -> CLIPTextModel:  # noqa: ANN001
     """As contrastive training left it, where there is such; else a new one."""
     folder: Path = job.files.base / "text_encoder"
@@ -102,9 +112,8 @@ def _text_encoder(job: Job, tokenizer) -> CLIPTextModel:  # noqa: ANN001
 
 def _moments(job: Job, vae: AutoencoderKL, store: Store) -> Tensor:
     """Of all pictures; kept in a file, as a training that goes on needs them again."""
-    file = job.files.root / "state" / "moments.safetensors"
-    weights = job.files.base / "vae" / WEIGHTS
-    if file.is_file() and file.stat().st_mtime > weights.stat().st_mtime:
+    file = job.files.moments
+    if file.is_file() and file.stat().st_mtime > job.files.vae.stat().st_mtime:
         return load_file(file)["moments"].to(job.device)
     moments = encode_all(vae, store).contiguous()
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,6 @@ from ..weights import begin_with, history, save_part
 from .fit import Fitted, fit
 from .job import Job
 
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 DIVERGENCE = 3e-4  # weight of the latents' divergence from a normal distribution, per value
 EDGES, FACES, LIKENESS = 1.0, 3.0, 0.05  # weights of edges; of what lies in faces; of what the backbone sees in them
 LIKE_AFTER = 0.03  # share of the training: before, faces are not there to be seen
@@ -27,9 +26,8 @@ def train_vae(job: Job) -> None:
     """Absolute differences of colours and of edges, more in faces, and what the face backbone sees there."""
     keys = ("pixels", "boxes", "landmarks", "count")
     store = job.store("scenes", *keys)
-    there = job.files.base / "vae" / WEIGHTS
-    before = history(there)
-    vae = lean(begin_with(start_with_means(new_vae(job.preset)), there)).to(job.device)
+    before = history(job.files.vae)
+    vae = lean(begin_with(start_with_means(new_vae(job.preset)), job.files.vae)).to(job.device)
     backbone = load_backbone(job.files.backbone).to(job.device) if job.files.backbone.is_file() else None
     encode, decode = (torch.compile(f) if job.compiled else f for f in (vae.encoder, vae.decoder))
 
