@@ -4,9 +4,9 @@
     python get_models.py --comfyui /path/to/ComfyUI --licence-free      without those for research only
     python get_models.py --comfyui /path/to/ComfyUI --list              only say what would be got, and the licences
 
-A file that is there and right stays; one that is there and another is named, and stays unless --overwrite is given. What
-was interrupted goes on from where it was. HF_TOKEN, HF_ENDPOINT and the other settings of huggingface_hub are respected.
-The exit code is 0 when all files are there, 1 when some could not be had, 2 when nothing was tried.
+A file that is there and right stays; one that is there and another is named, and stays unless --overwrite is given.
+What was interrupted goes on from where it was. HF_TOKEN, HF_ENDPOINT and the other settings of huggingface_hub are
+respected. The exit code is 0 when all files are there, 1 when some could not be had, 2 when nothing was tried.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def parse(arguments: Sequence[str] | None, names: Sequence[str]) -> argparse.Nam
     only = "get this file only; may be given several times"
     parser.add_argument("--only", action="append", default=[], choices=names, metavar="NAME", help=only)
     parser.add_argument("--list", action="store_true", help="say what would be got, and get nothing")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there and are not the right ones")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there and are wrong")
     return parser.parse_args(arguments)
 
 
@@ -95,8 +95,8 @@ def describe(files: Sequence[ModelFile], left_out: Sequence[ModelFile], models: 
 def require_hub_library() -> None:
     if importlib.util.find_spec("huggingface_hub") is None:
         raise UniPortraitError(
-            f"The package huggingface_hub is not installed in the Python that runs this, {sys.executable}. Install it "
-            f'with `"{sys.executable}" -m pip install huggingface_hub`, or run this with ComfyUI\'s Python, which has it.'
+            f"huggingface_hub is not installed in the Python that runs this, {sys.executable}. Install it by "
+            f'`"{sys.executable}" -m pip install huggingface_hub`, or run this with ComfyUI\'s Python, which has it.'
         )
 
 

@@ -21,9 +21,9 @@ def unpack(archive: Path, folder: Path, members: Mapping[str, str]) -> None:
         members: names of the files, and their sha256. Those that are in the folder already are replaced.
 
     Raises:
-        UniPortraitError: the archive is damaged, lacks one of them, or holds what an honest one does not: places outside
-            of the folder, links, twice the same file, more than `LARGEST` bytes, other content. In all cases but the
-            last nothing is written.
+        UniPortraitError: the archive is damaged, lacks one of them, or holds what an honest one does not: places
+            outside of the folder, links, twice the same file, more than `LARGEST` bytes, other content. No file with
+            such content is left behind.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -35,9 +35,7 @@ def unpack(archive: Path, folder: Path, members: Mapping[str, str]) -> None:
         raise UniPortraitError(f"{archive.name} is damaged ({error}). Run this again to get it anew.") from error
 
 
-def _expected(
-    infos: list[zipfile.ZipInfo], members: Mapping[str, str], archive: Path
-) -> Mapping[str, zipfile.ZipInfo]:
+def _expected(infos: list[zipfile.ZipInfo], members: Mapping[str, str], archive: Path) -> Mapping[str, zipfile.ZipInfo]:
     chosen: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         name = PurePosixPath(info.filename).name
@@ -50,8 +48,8 @@ def _expected(
             chosen[name] = info
     if missing := sorted(set(members) - set(chosen)):
         raise UniPortraitError(
-            f"{archive.name} was not unpacked: it has no {', '.join(missing)}. It is not the archive that is meant; get "
-            "it by hand from its publisher's page."
+            f"{archive.name} was not unpacked: it has no {', '.join(missing)}. It is not the archive that is meant; "
+            "get it by hand from its publisher's page."
         )
     return chosen
 

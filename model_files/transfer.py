@@ -1,8 +1,8 @@
 """One file from the Hugging Face hub or from any HTTPS server: resumed, sized, hashed, moved when it is whole.
 
-What has come of a file lies beside its place as `<name>.<hash>.part`, so that a later call goes on from there, and never
-with another version of the file. huggingface_hub is imported when it is needed, not before; its own download to a folder
-neither resumes in a later call nor compares hashes.
+What has come of a file lies beside its place as `<name>.<hash>.part`, so that a later call goes on from there, and
+never with another version of the file. huggingface_hub is imported when it is needed, not before. It says where a file
+lies and reads it; its own download to a folder neither resumes in a later call nor compares hashes.
 """
 
 import errno
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from uniportrait_core.errors import UniPortraitError
@@ -94,14 +95,14 @@ def download(source: Source, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if part.exists() and (source.digest is None or part.stat().st_size > (source.size or 0)):
             part.unlink()  # without a hash nobody can tell whether the rest belongs to it
-        come = part.stat().st_size if part.exists() else 0
-        _check_space(part.parent, (source.size or 0) - come)
+        _check_space(part.parent, (source.size or 0) - size_of(part))
         try:
-            with network_trouble(source.url, source.page, part), part.open("ab") as file:
-                _read(source, file, come, target.name)
+            with network_trouble(source.url, source.page, part):
+                while not _has_all(source, part, target.name):
+                    pass
         finally:
-            if part.exists() and not part.stat().st_size:
-                part.unlink()
+            if not size_of(part):
+                part.unlink(missing_ok=True)
         if problem := difference(part, source):
             part.unlink()
             raise UniPortraitError(
@@ -113,10 +114,23 @@ def download(source: Source, target: Path) -> None:
             old.unlink()
 
 
-def _read(source: Source, file, come: int, name: str) -> None:
+def _has_all(source: Source, part: Path, name: str) -> bool:
+    """Read on from where `part` ends. False where the connection broke, but something came."""
+    come = size_of(part)
+    try:
+        with part.open("ab") as file:
+            _read(source, file, come, name)
+    except network_errors() as error:
+        if getattr(error, "response", None) is None and size_of(part) > come:
+            return False
+        raise
+    return True
+
+
+def _read(source: Source, file: BinaryIO, come: int, name: str) -> None:
     from huggingface_hub.file_download import http_get
 
-    # Tries again by itself, from where it was, when a connection breaks; shows the progress.
+    # Shows the progress, and tries again by itself where it takes an error for a passing one.
     http_get(
         source.url,
         file,
@@ -125,6 +139,11 @@ def _read(source: Source, file, come: int, name: str) -> None:
         expected_size=source.size,
         displayed_filename=name,
     )
+
+
+def size_of(path: Path) -> int:
+    """In bytes; 0 where there is no such file."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def _check_space(folder: Path, wanted: int) -> None:
@@ -139,13 +158,9 @@ def _check_space(folder: Path, wanted: int) -> None:
 @contextmanager
 def network_trouble(url: str, page: str, part: Path | None = None) -> Iterator[None]:
     """Say in words what the hub's library raises. A part that the server would not add to is removed."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    # Its HTTP client is requests or httpx, depending on the version; only the errors of the former are OSErrors.
-    clients = [kind for kind in HfHubHTTPError.__mro__ if kind.__module__.split(".")[0] not in ("builtins", __name__)]
     try:
         yield
-    except (*clients, ConnectionError, TimeoutError) as error:
+    except network_errors() as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status == 416 and part is not None:
             part.unlink(missing_ok=True)
@@ -161,6 +176,15 @@ def network_trouble(url: str, page: str, part: Path | None = None) -> Iterator[N
         ) from error
 
 
+def network_errors() -> tuple[type[Exception], ...]:
+    """What the hub's library raises. Its HTTP client is requests or httpx, depending on its version, and only the
+    errors of the former are OSErrors."""
+    from huggingface_hub.utils import HfHubHTTPError
+
+    clients = [kind for kind in HfHubHTTPError.__mro__ if kind.__module__ != "builtins"]
+    return (*clients, ConnectionError, TimeoutError)
+
+
 def _advice(status: int | None, url: str, page: str, error: Exception) -> str:
     if status in (401, 403):
         return (
@@ -168,7 +192,7 @@ def _advice(status: int | None, url: str, page: str, error: Exception) -> str:
             "HF_TOKEN to a token of yours that may read it."
         )
     if status == 404:
-        return f"There is nothing at {url} (status 404). Look at {page} for where the file has gone, and get it by hand."
+        return f"Nothing is at {url} (status 404). Look at {page} for where the file has gone, and get it by hand."
     if status is not None:
         return f"{url} answers with status {status}. Run this again later; what has come so far is kept."
     return (

@@ -1,7 +1,7 @@
 """A small server that speaks the Hugging Face hub's protocol, as far as a download of files needs it.
 
-Like the hub it answers a question for a file with its commit, hash and size and leads on to another host for the content,
-and like any server of files it gives parts. What goes wrong on a way is wished for at each file.
+Like the hub it answers a question for a file with its commit, hash and size and leads on to another host for the
+content, and like any server of files it gives parts. What goes wrong on a way is wished for at each file.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from pathlib import Path
 import folder_paths
 
 from ...uniportrait_core.errors import UniPortraitError
+from .get_command import or_get
 
 WEIGHTS = "uniportrait"
 FACES = "uniportrait_faces"
@@ -45,7 +46,8 @@ def model_file(folder: str, name: str, input_name: str) -> Path:
     if path is None:
         places = " or ".join(folder_paths.get_folder_paths(folder))
         raise UniPortraitError(
-            f"{name!r} at {input_name} was not found in {places}. Put the file there, then press R to refresh the node."
+            f"{name!r} at {input_name} was not found in {places}. Put the file there{or_get(name)}, then press R to "
+            "refresh the node."
         )
     return Path(path)
 

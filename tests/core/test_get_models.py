@@ -46,18 +46,27 @@ def zipped(members: dict[str, bytes], **attributes: int) -> bytes:
 ARCHIVE = zipped({**MEMBERS, "readme.txt": b"not for the models folder"})
 
 
+def ask_at(url: str, monkeypatch) -> None:
+    """Let the hub's library, which read its environment long ago, ask another server. Versions differ in where."""
+    from huggingface_hub import constants, file_download
+
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    for module in (constants, file_download):
+        monkeypatch.setattr(module, "ENDPOINT", url, raising=False)
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+
+
 @pytest.fixture
 def hub(monkeypatch) -> FakeHub:
     """A server with three files and an archive, in the place of the hub."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     with fake_hub() as running:
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
             monkeypatch.delenv(name, raising=False)
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10_000)  # what a broken connection may lose
+        ask_at(running.url, monkeypatch)
+        for module in (constants, file_download):  # what a broken connection may lose
+            monkeypatch.setattr(module, "DOWNLOAD_CHUNK_SIZE", 10_000, raising=False)
         monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
         running.files |= {f"some/weights/{name}": Stored(content(name)) for name in (FACEID, BACKBONE)}
         running.files["some/detector/sub/there.onnx"] = Stored(content(YUNET, 5000), small=True)
@@ -70,13 +79,16 @@ def table(hub) -> list[ModelFile]:
     """What is to be got from it."""
     research = {"licence": "research", "research_only": True, "without": "nothing at all"}
     members = {name: hashlib.sha256(body).hexdigest() for name, body in MEMBERS.items()}
-    about = {"size": len(ARCHIVE), "sha256": hashlib.sha256(ARCHIVE).hexdigest(), "needed": "det.onnx"}
+    about = {
+        "size": len(ARCHIVE),
+        "sha256": hashlib.sha256(ARCHIVE).hexdigest(),
+        "needed": "det.onnx",
+        "members": members,
+    }
     return [
         ModelFile(FACEID, "uniportrait", "1 MB", "Apache-2.0", repository="some/weights", path=FACEID),
         ModelFile(BACKBONE, "uniportrait", "1 MB", repository="some/weights", path=BACKBONE, **research),
-        ModelFile(
-            PACK, "insightface/models/pack", "1 MB", url=f"{hub.url}/mine/pack.zip", members=members, **about, **research
-        ),
+        ModelFile(PACK, "insightface/models/pack", "1 MB", url=f"{hub.url}/mine/pack.zip", **about, **research),
         ModelFile(
             YUNET, "face_detection", "1 MB", "MIT", instead_of=PACK, repository="some/detector", path="sub/there.onnx"
         ),
@@ -238,7 +250,7 @@ def test_what_is_there_and_wrong_stays_until_all_has_come(get, comfyui, hub):
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(401, "HF_TOKEN"), (403, "Log in at https://huggingface.co/some/weights"), (404, "nothing at"), (503, "later")],
+    [(401, "HF_TOKEN"), (403, "Log in at https://huggingface.co/some/weights"), (404, "Nothing is at"), (503, "later")],
 )
 def test_what_the_server_refuses_is_told(get, comfyui, hub, status, advice):
     hub.files[f"some/weights/{FACEID}"].status = status
@@ -251,8 +263,7 @@ def test_what_the_server_refuses_is_told(get, comfyui, hub, status, advice):
 def test_a_server_that_is_away(get, comfyui, monkeypatch, table):
     with fake_hub() as gone:
         pass
-    template = gone.url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    ask_at(gone.url, monkeypatch)
     code, said = get(table=[table[0], replace(table[2], url=f"{gone.url}/pack.zip")])
     assert code == 1 and said.count("cannot be reached") == 2 and "Look at the network" in said
     assert not found(comfyui)
