@@ -30,7 +30,8 @@ def get_command(names: Sequence[str] = ()) -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-def or_get(name: str) -> str:
-    """For an error about a missing file: how to get it, where it is one that can be got."""
-    known = any(file["name"] == name for file in published_files())
-    return f", or get it by `{get_command([name])}`" if known else ""
+def or_get(*names: str) -> str:
+    """For an error about missing files: how to get those that can be got."""
+    published = {file["name"] for file in published_files()}
+    known = [name for name in names if name in published]
+    return f", or run `{get_command(known)}`" if known else ""
