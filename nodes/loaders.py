@@ -14,7 +14,7 @@ from ..host.models.detector_files import (
     insightface_packs,
     load_detector,
 )
-from ..host.models.folders import FACE_DETECTION, IP_ADAPTER, OF_MINI_WORLD, WEIGHTS, model_file
+from ..host.models.folders import FACE_DETECTION, IP_ADAPTER, OF_MINI_WORLD, WEIGHTS, model_file, not_found
 from ..host.models.mini_world import load_mini_world
 from ..host.models.weights import load_weights
 from ..uniportrait_core.faces.insightface_detector import AUTO, CPU, available_providers
@@ -68,6 +68,12 @@ class LoadUniPortrait(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, faceid: str | None, router: str | None, face_backbone: str | None) -> bool | str:
+        """Say before anything runs which files are missing, and how to get them."""
+        chosen = {"faceid": faceid, "router": router, "face_backbone": face_backbone}
+        return not_found(WEIGHTS, {at: name for at, name in chosen.items() if name != sockets.NO_ROUTER}) or True
+
+    @classmethod
     def execute(cls, faceid: str, router: str, face_backbone: str) -> io.NodeOutput:
         router_path = None if router == sockets.NO_ROUTER else model_file(WEIGHTS, router, "router")
         faceid_path = model_file(WEIGHTS, faceid, "faceid")
@@ -100,6 +106,11 @@ class UniPortraitLoadIPAdapter(io.ComfyNode):
             ],
             **sockets.aliases("uniportrait", "ip adapter", "ipadapter loader"),
         )
+
+    @classmethod
+    def validate_inputs(cls, ip_adapter: str | None) -> bool | str:
+        """Say before anything runs that the file is missing, and how to get it."""
+        return not_found(IP_ADAPTER, {"ip_adapter": ip_adapter}) or True
 
     @classmethod
     def execute(cls, ip_adapter: str) -> io.NodeOutput:

@@ -10,6 +10,7 @@ from ...uniportrait_core.faces.detection import Detector
 from ...uniportrait_core.faces.insightface_detector import InsightFaceDetector, find_packs, places
 from ...uniportrait_core.faces.yunet_detector import YuNetDetector
 from .folders import FACE_DETECTION, INSIGHTFACE, MINI_WORLD, OF_MINI_WORLD
+from .get_command import or_get
 
 INSIGHT, YUNET, DRAWN = "insightface", "yunet", "mini world"
 DEFAULT_PACK, DEFAULT_YUNET = "buffalo_l", "face_detection_yunet_2023mar.onnx"
@@ -47,8 +48,8 @@ def _insightface(model: str, provider: str) -> InsightFaceDetector:
         tried = ", ".join(str(place) for place in places(roots, model))
         raise UniPortraitError(
             f"No detection model of an insightface pack named {model!r} is in {tried}. Unpack {DEFAULT_PACK}.zip of "
-            f"insightface to {roots[0] / 'models' / DEFAULT_PACK} and press R to refresh the node, or set backend to "
-            f"{YUNET}."
+            f"insightface to {roots[0] / 'models' / DEFAULT_PACK}{or_get(DEFAULT_PACK)}, and press R to refresh the "
+            f"node, or set backend to {YUNET}."
         )
     return InsightFaceDetector(source, provider)
 
@@ -59,8 +60,8 @@ def _yunet(model: str) -> YuNetDetector:
     if path is None:
         tried = ", ".join(str(Path(folder) / model) for folder in folders)
         raise UniPortraitError(
-            f"No YuNet model {model!r} was found; tried {tried}. Put {DEFAULT_YUNET} there and choose it at model on "
-            f"Face Detector, or set backend to {INSIGHT} for one of its packs."
+            f"No YuNet model {model!r} was found; tried {tried}. Put {DEFAULT_YUNET} there{or_get(DEFAULT_YUNET)}, and "
+            f"choose it at model on Face Detector, or set backend to {INSIGHT} for one of its packs."
         )
     return YuNetDetector(Path(path))
 

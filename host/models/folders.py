@@ -1,10 +1,12 @@
 """Where the pack's files live in ComfyUI's models and output folders."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import folder_paths
 
 from ...uniportrait_core.errors import UniPortraitError
+from .get_command import or_get
 
 WEIGHTS = "uniportrait"
 FACES = "uniportrait_faces"
@@ -41,13 +43,27 @@ def model_file(folder: str, name: str, input_name: str) -> Path:
     Raises:
         UniPortraitError: there is no such file; the host does not check combo values on all versions.
     """
-    path = folder_paths.get_full_path(folder, name) if name in folder_paths.get_filename_list(folder) else None
-    if path is None:
-        places = " or ".join(folder_paths.get_folder_paths(folder))
-        raise UniPortraitError(
-            f"{name!r} at {input_name} was not found in {places}. Put the file there, then press R to refresh the node."
-        )
-    return Path(path)
+    if problem := not_found(folder, {input_name: name}):
+        raise UniPortraitError(problem)
+    return Path(folder_paths.get_full_path(folder, name))
+
+
+def not_found(folder: str, chosen: Mapping[str, str | None]) -> str:
+    """Which files are not there, and how to get them; nothing where all are.
+
+    Args:
+        chosen: names of files by input. An input that another node feeds, which the host gives as None, is passed over.
+    """
+    listed = folder_paths.get_filename_list(folder)
+    missing = {name: input_name for input_name, name in chosen.items() if name is not None and name not in listed}
+    if not missing:
+        return ""
+    named = " and ".join(f"{name!r} at {input_name}" for name, input_name in missing.items())
+    were, files = ("was", "the file") if len(missing) == 1 else ("were", "the files")
+    places = " or ".join(folder_paths.get_folder_paths(folder))
+    return (
+        f"{named} {were} not found in {places}. Put {files} there{or_get(*missing)}, then press R to refresh the node."
+    )
 
 
 def save_stem(prefix: str) -> Path:

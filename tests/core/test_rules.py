@@ -26,6 +26,7 @@ FLOORS = {
 # Beside the pack, with requirements of their own: they stand on the core, the mini world on training too, and the pack
 # on none of them.
 BESIDE = {
+    "model_files": ("table", "transfer", "archive"),
     "training": ("files", "config", "data", "frozen", "model", "prepare", "run"),
     "evaluation": ("names", "settings", "protocol", "pictures", "models", "metrics", "generate", "score", "ablate"),
     "miniworld": (

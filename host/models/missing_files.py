@@ -1,0 +1,43 @@
+"""Tells the front end which published model files are not here, and how to get them."""
+
+from collections.abc import Collection
+
+import folder_paths
+from aiohttp import web
+from server import PromptServer
+
+from .detector_files import insightface_packs
+from .get_command import get_command, published_files
+
+ROUTE = "/uniportrait/missing_files"
+
+
+def missing_files(names: Collection[str]) -> list[str]:
+    """Those of the names that are published files which no folder of this host has."""
+    wanted = [file for file in published_files() if file["name"] in names]
+    packs = insightface_packs() if any("members" in file for file in wanted) else {}
+    return [
+        file["name"]
+        for file in wanted
+        if not (file["name"] in packs if "members" in file else _is_there(file["folder"], file["name"]))
+    ]
+
+
+def add_route() -> None:
+    """Answer a list of names at `ROUTE` with `{"missing": [name, …], "command": what gets these}`.
+
+    Without a server, as in a process that only runs nodes, there is nobody to answer.
+    """
+    server = getattr(PromptServer, "instance", None)
+    if server is not None:
+        server.routes.post(ROUTE)(_answer)
+
+
+async def _answer(request: web.Request) -> web.Response:
+    names = await request.json()
+    missing = missing_files([name for name in names if isinstance(name, str)])
+    return web.json_response({"missing": missing, "command": get_command(missing)})
+
+
+def _is_there(folder: str, name: str) -> bool:
+    return folder_paths.get_full_path(folder, name) is not None

@@ -1,0 +1,1 @@
+"""What `get_models.py` gets, in `files.json`, and how: sized, hashed, whole or not at all."""
