@@ -305,6 +305,7 @@ NO_EXTENSION = """
         return register.call(this, extension);
     };
 """
+SCRIPT = "text/javascript"
 TAB_OFF, FACES_OFF, SAVING_OFF, LIST_OFF = (
     "the tab People", "the faces at Load Face ID", "saving people from the canvas", "the list of people after a run",
 )  # fmt: skip
@@ -325,11 +326,13 @@ def test_a_hook_that_is_gone_takes_its_own_feature_alone(shown: FrontEnd, folder
     warnings: list[str] = []
     page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
     # The module by which every script of a pack gets at the front end: it is changed before they run.
-    page.route("**/scripts/app.js", lambda route: route.fulfill(response=(got := route.fetch()), body=got.text() + broken))
+    page.route(
+        "**/scripts/app.js", lambda route: route.fulfill(response=(got := route.fetch()), body=got.text() + broken)
+    )
     other = FrontEnd(page, "UniPortrait")
     other.open(shown.page.url, LOAD)
     page.evaluate("empty => app.loadGraphData(empty)", EMPTY)
-    page.evaluate("for (const type of ['%s', '%s']) app.graph.add(LiteGraph.createNode(type))" % (LOAD, SAVE))
+    page.evaluate("types => types.forEach(type => app.graph.add(LiteGraph.createNode(type)))", [LOAD, SAVE])
     page.wait_for_timeout(300)
     assert page.locator(".uniportrait-people-tab-button").count() == (TAB_OFF not in off)
     names = page.evaluate("app.graph._nodes.map(node => node.widgets.map(widget => widget.name))")

@@ -88,6 +88,8 @@ def _thumbnail(entry: dict[str, Any] | None, start: int, size: int) -> Thumbnail
         return None
     height, width, channels = entry["shape"] if len(entry["shape"]) == 3 else (0, 0, 0)
     begin, end = entry["data_offsets"]
+    if not all(isinstance(number, int) for number in (height, width, channels, begin, end)):
+        return None
     sound = channels == 3 and 0 < height <= LARGEST_THUMBNAIL and 0 < width <= LARGEST_THUMBNAIL
     whole = 0 <= begin and end - begin == height * width * channels and start + end <= size
     return Thumbnail((height, width, channels), start + begin) if sound and whole else None

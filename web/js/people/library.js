@@ -38,12 +38,20 @@ export class Library extends EventTarget {
 
     /** Resolves when the list has been loaded once. */
     ready() {
-        this.loading ??= this.load();
-        return this.loading;
+        return this.loading ?? this.load();
     }
 
     /** Loads the list anew, and says `change`. */
-    async load() {
+    load() {
+        const loading = this.ask();
+        this.loading = loading;
+        loading.catch(() => {
+            this.loading = null; // whoever needs it next asks again
+        });
+        return loading;
+    }
+
+    async ask() {
         /** @type {{ people: Person[] }} */
         const { people } = await get(this.api, ROUTE);
         this.people = people;
@@ -56,8 +64,7 @@ export class Library extends EventTarget {
         const nodes = await get(this.api, `/object_info/${LOAD}`);
         const [type, settings] = nodes[LOAD].input.required[FILE];
         this.choices = Array.isArray(type) ? type : settings.options;
-        this.loading = this.load();
-        return this.loading;
+        return this.load();
     }
 
     /**
