@@ -1,6 +1,7 @@
 """Sets up everything that development needs, then runs the tests or the demo. Needs only Python and git.
 
-    python dev.py test          lint, the tests of the core and of all beside the pack, and the host's in two ComfyUIs
+    python dev.py test          lint and types, the tests of the core and of all beside the pack, and the host's in two
+                                ComfyUIs
     python dev.py demo          the pack's workflows in a real ComfyUI, pictures in demo-output/
     python dev.py bench         what the pack costs per step and once, measured side by side
 
@@ -48,6 +49,7 @@ def test(options: argparse.Namespace, pytest_arguments: Sequence[str]) -> int:
     # Arguments such as `-k name` may leave one of the steps without tests; otherwise that is a failure.
     nothing_selected = 5 if pytest_arguments else 0
     results["ruff"] = check((python, "-m", "ruff", "check", "."))
+    results |= check_scripts(cache)
     results["tests/core"] = check((*pytest, "--dist", "worksteal", "tests/core"), threads, nothing_selected)
     if not options.quick:
         results["tests/training"] = check((*pytest, *by_file, "tests/training"), threads, nothing_selected)
@@ -66,6 +68,22 @@ def test(options: argparse.Namespace, pytest_arguments: Sequence[str]) -> int:
         else:
             results[step] = "FAILED, not run" if options.require_host else "NOT RUN"
     return summary(results, time.monotonic() - started)
+
+
+def check_scripts(cache: Path) -> dict[str, str]:
+    """Types and lint of the scripts for the browser, where Node.js is there to do it."""
+    try:
+        tools = provision.get_script_tools(cache)
+    except DevError as problem:
+        print(problem)
+        return {"web/js": "FAILED, its tools could not be had"}
+    if tools is None:
+        print("\nNode.js was not found: types and lint of web/js are not checked. Install Node.js 18 or later and npm.")
+        return {"web/js": "skipped, no Node.js"}
+    modules = tools / "node_modules"
+    types = ("node", modules / "typescript" / "bin" / "tsc", "--project", "tests/web/tsconfig.json")
+    lint = ("node", modules / "@biomejs" / "biome" / "bin" / "biome", "check", "--config-path=tests/web", "web/js")
+    return {"web/js, types": check(types), "web/js, lint": check(lint)}
 
 
 def pytest_command(

@@ -1,9 +1,11 @@
 """What a user sees: the nodes, each a schema and a short `execute`."""
 
 from comfy_api.latest import ComfyExtension, io
+from server import PromptServer
 
 from ..host.models.folders import register_folders
 from ..host.models.missing_files import add_route
+from ..host.web.people_requests import add_routes
 from .apply_id_router import IDRouterApply
 from .combine_mix_adjust import MultiIDConditioning, UniPortraitAdjustFaceID, UniPortraitMixFaceID
 from .detect_faces import UniPortraitDetectFaces
@@ -50,5 +52,7 @@ class UniPortraitExtension(ComfyExtension):
 
 async def comfy_entrypoint() -> UniPortraitExtension:
     register_folders()
-    add_route()
+    if server := getattr(PromptServer, "instance", None):  # none where the host is used as a library
+        add_routes(server.routes)
+        add_route(server.routes)
     return UniPortraitExtension()

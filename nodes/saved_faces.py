@@ -7,7 +7,7 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io, ui
 
-from ..host.models.folders import FACES, model_file, save_stem
+from ..host.models.folders import FACES, faces_output_folder, model_file, save_stem
 from ..uniportrait_core.embedding.identity import FaceID
 from ..uniportrait_core.files.identity_file import load_face_id, save_face_id
 from . import sockets
@@ -51,7 +51,9 @@ class UniPortraitSaveFaceID(io.ComfyNode):
         folder, name, counter, *_ = folder_paths.get_save_image_path(stem.name, str(stem.parent))
         path = stem.parent / f"{name}_{counter:05}_.safetensors"
         save_face_id(path, face_id)
-        return io.NodeOutput(ui={**_portraits(face_id), "text": [f"Saved {len(face_id)} people to {path.name}"]})
+        file = str(path.relative_to(faces_output_folder().resolve()))  # as the front end's list of people names it
+        text = f"Saved {len(face_id)} people to {path.name}"
+        return io.NodeOutput(ui={**_portraits(face_id), "text": [text], "saved_people": [file]})
 
 
 class UniPortraitLoadFaceID(io.ComfyNode):

@@ -215,6 +215,24 @@ def get_environment(host: Path | None, cache: Path) -> Path:
     return python
 
 
+def get_script_tools(cache: Path) -> Path | None:
+    """A folder with the type checker and the linter of the scripts for the browser; None where there is no Node.js."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        return None
+    files = [ROOT / "tests" / "web" / name for name in ("package.json", "package-lock.json")]
+    contents = [file.read_bytes() for file in files]
+    folder = cache / f"scripts-{fingerprint(platform.machine(), sys.platform, *contents)}"
+    if not folder.exists():
+        with whole(folder) as part:
+            part.mkdir()
+            for file in files:
+                shutil.copyfile(file, part / file.name)
+            install = (npm, "ci", "--prefix", part, "--ignore-scripts", "--no-audit", "--no-fund")
+            run_quietly("Getting what checks the scripts for the browser (120 MB, once)", install)
+    return folder
+
+
 def get_standins(python: Path, host: Path, cache: Path) -> Path:
     """A `models` folder of stand-in weights, built anew when the code that builds them changes."""
     source = ROOT / "tests" / "standins"

@@ -4,7 +4,6 @@ from collections.abc import Collection
 
 import folder_paths
 from aiohttp import web
-from server import PromptServer
 
 from .detector_files import insightface_packs
 from .get_command import get_command, published_files
@@ -23,14 +22,9 @@ def missing_files(names: Collection[str]) -> list[str]:
     ]
 
 
-def add_route() -> None:
-    """Answer a list of names at `ROUTE` with `{"missing": [name, …], "command": what gets these}`.
-
-    Without a server, as in a process that only runs nodes, there is nobody to answer.
-    """
-    server = getattr(PromptServer, "instance", None)
-    if server is not None:
-        server.routes.post(ROUTE)(_answer)
+def add_route(routes: web.RouteTableDef) -> None:
+    """Answer a list of names at `ROUTE` with `{"missing": [name, …], "command": what gets these}`."""
+    routes.post(ROUTE)(_answer)
 
 
 async def _answer(request: web.Request) -> web.Response:

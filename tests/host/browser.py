@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -151,7 +151,9 @@ class FrontEnd:
 
 
 @contextmanager
-def front_end(server: ComfyClient, chromium: str, pack: str, node: str) -> Iterator[FrontEnd]:
+def front_end(
+    server: ComfyClient, chromium: str, pack: str, node: str, settings: Mapping[str, object] | None = None
+) -> Iterator[FrontEnd]:
     """Open a server's front end for the time of a `with` block.
 
     Args:
@@ -159,8 +161,9 @@ def front_end(server: ComfyClient, chromium: str, pack: str, node: str) -> Itera
         chromium: path of the browser.
         pack: a word by which console errors of the pack are told from others.
         node: id of the pack's node to wait for.
+        settings: of the front end, beside those of all tests.
     """
-    server.request("/settings", SETTINGS)
+    server.request("/settings", {**SETTINGS, **(settings or {})})
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
         page = browser.new_page(viewport={"width": 1600, "height": 900}, device_scale_factor=SHARPER)
