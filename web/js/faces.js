@@ -184,7 +184,10 @@ function hidePreview({ node, widget }) {
   const hidden = Boolean(widget && !widget.hidden);
   node.hideOutputImages = hidden;
   const preview = node.widgets?.find(({ name }) => name === PREVIEW);
-  if (preview) preview.hidden = hidden;
+  if (!preview || preview.hidden === hidden) return;
+  preview.hidden = hidden;
+  if (hidden) preview.computeLayoutSize = () => ({ minHeight: 0, maxHeight: 0, minWidth: 1 });
+  else delete preview.computeLayoutSize; // its class has the real one
 }
 
 /**

@@ -80,6 +80,7 @@ export interface Widget {
   serialize?: boolean
   options?: Record<string, unknown>
   callback?: ((...values: any[]) => unknown) | null
+  computeLayoutSize?: () => { minHeight: number; maxHeight?: number; minWidth: number }
 }
 
 export interface Link {
