@@ -13,19 +13,29 @@ from safetensors.torch import save_file
 
 import recipe
 from miniworld.files import SHIPPED
-from miniworld.world.picture import picture
-from miniworld.world.scene import compose
+from miniworld.world.picture import faces, picture
+from miniworld.world.scene import Scene, compose
 from miniworld.world.seeds import TEST
 
 BACKBONE = "mini-world-face_backbone.safetensors"
 FACEID = "drawn-faceid.safetensors"
 CLIP_DIM, TEXT_DIM, WIDTH, TOKENS = 96, 64, 64, 4
+HEIGHT, ASPECT = 320, 1.5  # of photos, in pixels, and their width in relation
 
 
-def photo(people: int, seed: int, height: int = 320, aspect: float = 1.5) -> Image.Image:
-    """A drawn photo of one to four people, from left to right."""
-    scene = compose(TEST[:people], f"photo {seed}", "illustration", aspect)
-    return Image.fromarray(picture(scene, height))
+def photo(people: int, seed: int) -> Image.Image:
+    """A drawn photo of one to four people."""
+    return Image.fromarray(picture(_scene(people, seed), HEIGHT))
+
+
+def places(people: int, seed: int) -> list[tuple[float, float]]:
+    """Where the noses are in that photo, from left to right, in shares of its width and height."""
+    noses = [face.landmarks[2] for face in faces(_scene(people, seed), HEIGHT)]
+    return [(x / (HEIGHT * ASPECT), y / HEIGHT) for x, y in noses]
+
+
+def _scene(people: int, seed: int) -> Scene:
+    return compose(TEST[:people], f"photo {seed}", "illustration", ASPECT)
 
 
 def write_photos(folder: Path, photos: Sequence[Image.Image]) -> list[str]:

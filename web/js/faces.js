@@ -82,7 +82,7 @@ function attach(app, node, all, guard) {
   /** @type {Shown} */
   const shown = { node, runs: [], drawn: "", choose: guard((photo, frame) => choose(app, shown, photo, frame)) };
   const restore = guard(() => take(app, shown, undefined));
-  all.add(shown);
+  if (node.graph) all.add(shown);
   after(node, "onExecuted", guard((output) => take(app, shown, output)));
   after(node, "onConfigure", () => queueMicrotask(restore)); // the front end may know what it showed before an undo
   after(node, "onAdded", guard(() => all.add(shown)));
@@ -120,6 +120,7 @@ function take(app, shown, output) {
   shown.drawn = "";
   if (shown.runs.length) addPanel(app, shown);
   if (shown.widget) shown.widget.hidden = !shown.runs.length;
+  if (shown.panel) shown.panel.element.hidden = !shown.runs.length;
   draw(app, shown);
   hidePreview(shown);
 }
@@ -240,9 +241,10 @@ async function copyNumber(panel, number) {
 function passOn(app, element) {
   const canvas = () => app.canvas?.canvas;
   element.addEventListener("wheel", (event) => {
-    if (event.target instanceof Element && event.target.closest(".up-faces__strip") && event.shiftKey) return;
-    event.preventDefault();
     event.stopPropagation();
+    const strip = event.target instanceof Element && event.target.closest(".up-faces__strip");
+    if (strip && (event.shiftKey || event.deltaX)) return; // the strip scrolls
+    event.preventDefault();
     canvas()?.dispatchEvent(new WheelEvent("wheel", event));
   });
   for (const name of /** @type {const} */ (["pointerdown", "pointermove", "pointerup"]))

@@ -14,7 +14,7 @@ const CSS = `
   color: var(--up-ink); font: 12px/1.35 Inter, Arial, sans-serif; user-select: none;
 }
 .up-faces button { font: inherit; color: inherit; cursor: pointer; margin: 0; }
-.up-faces [hidden] { display: none !important; }
+.up-faces[hidden], .up-faces [hidden] { display: none !important; }
 .up-faces :focus-visible { outline: 2px solid var(--up-accent); outline-offset: 2px; }
 
 .up-faces__room {
