@@ -7,6 +7,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..host.people.photos import check_photos, crop_faces, no_face, to_image, to_pixels
+from ..host.people.shown_photos import show_faces
 from ..uniportrait_core.faces.detection import ORDERS, Detector, face_mask, find_faces, order_faces
 from ..uniportrait_core.results.drawing import draw_faces
 from . import sockets
@@ -70,9 +71,10 @@ class UniPortraitDetectFaces(io.ComfyNode):
         cls, detector: Detector, image: Tensor, order: str, min_confidence: float, mask_grow: float = 0.2
     ) -> io.NodeOutput:
         check_photos(image)
-        drawn, crops, masks, progress = [], [], [], comfy.utils.ProgressBar(len(image))
+        drawn, found, crops, masks, progress = [], [], [], [], comfy.utils.ProgressBar(len(image))
         for photo in to_pixels(image):
-            faces = order_faces(find_faces(detector, photo, min_confidence), order)
+            found.append(find_faces(detector, photo, min_confidence))
+            faces = order_faces(found[-1], order)
             numbers = range(len(crops), len(crops) + len(faces))
             labels = [f"{number}: {face.confidence:.2f}" for number, face in zip(numbers, faces, strict=True)]
             drawn.append(draw_faces(photo, faces, labels, numbers))
@@ -83,4 +85,5 @@ class UniPortraitDetectFaces(io.ComfyNode):
             raise no_face(f"any of {len(image)} photos", image.shape[1:], "Detect Faces")
         shown = to_image(drawn)
         masks = torch.from_numpy(np.stack(masks))
-        return io.NodeOutput(shown, torch.cat(crops), masks, ui=ui.PreviewImage(shown))
+        faces = show_faces(image, found, order, min_confidence)
+        return io.NodeOutput(shown, torch.cat(crops), masks, ui=ui.PreviewImage(shown).as_dict() | faces)

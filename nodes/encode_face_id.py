@@ -8,6 +8,7 @@ from ..host.models.clip_vision import check_clip
 from ..host.models.weights import Weights
 from ..host.people.encoder import encode_people
 from ..host.people.photos import check_photos, find_crops
+from ..host.people.shown_photos import show_faces
 from ..uniportrait_core.embedding.face_features import to_crop_size
 from ..uniportrait_core.faces.detection import MIN_CONFIDENCE, ORDERS, Detector
 from . import sockets
@@ -109,9 +110,10 @@ class FaceIDEncode(io.ComfyNode):
         check_clip(clip_vision, encoder.clip_dim)
         check_photos(image)
         if detector:
-            crops = find_crops(detector, image, face, face_index, no_face == SKIP, min_confidence)
+            crops, found = find_crops(detector, image, face, face_index, no_face == SKIP, min_confidence)
         else:
-            crops = to_crop_size(image)
+            crops, found = to_crop_size(image), []
         people = [crops] if batch == ONE_PERSON else crops.split(1)
         face_id = encode_people(encoder, clip_vision, people, structure_scale)
-        return io.NodeOutput(face_id, crops, ui=ui.PreviewImage(crops))
+        faces = show_faces(image, found, face, min_confidence, face_index)
+        return io.NodeOutput(face_id, crops, ui=ui.PreviewImage(crops).as_dict() | faces)

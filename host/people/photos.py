@@ -54,7 +54,9 @@ def thumbnail(crop: Tensor) -> Tensor:
     return (small[0].movedim(0, -1) * 255).round().to(torch.uint8)
 
 
-def find_crops(detector: Detector, image: Tensor, order: str, index: int, skip: bool, min_confidence: float) -> Tensor:
+def find_crops(
+    detector: Detector, image: Tensor, order: str, index: int, skip: bool, min_confidence: float
+) -> tuple[Tensor, list[list[Face]]]:
     """Cut one face out of every photo, aligned.
 
     Args:
@@ -66,14 +68,15 @@ def find_crops(detector: Detector, image: Tensor, order: str, index: int, skip: 
         min_confidence: of a face, 0..1.
 
     Returns:
-        IMAGE, (photos, 224, 224, 3).
+        IMAGE, (photos, 224, 224, 3); and all faces of every photo, as they were found.
 
     Raises:
         UniPortraitError: a photo that is not to be skipped has no such face, or no photo has.
     """
-    crops, progress = [], comfy.utils.ProgressBar(len(image))
+    crops, found, progress = [], [], comfy.utils.ProgressBar(len(image))
     for number, photo in enumerate(to_pixels(image), start=1):
-        faces = order_faces(find_faces(detector, photo, min_confidence), order)
+        found.append(find_faces(detector, photo, min_confidence))
+        faces = order_faces(found[-1], order)
         if index < len(faces):
             crops.append(crop_faces(photo, faces[index : index + 1]))
         elif not skip:
@@ -84,7 +87,7 @@ def find_crops(detector: Detector, image: Tensor, order: str, index: int, skip: 
             f"None of the {len(image)} photos at image has face number {index}, so all were skipped. Lower face_index "
             "or min_confidence on Encode Face ID, or use photos in which the face is larger."
         )
-    return torch.cat(crops)
+    return torch.cat(crops), found
 
 
 def _no_such_face(found: int, index: int, photo: str, shape: tuple[int, ...]) -> UniPortraitError:
