@@ -49,7 +49,7 @@ def test_the_languages_are_those_that_are_checked():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_host_reads_every_file(language):
-    """It looks for these names and passes over all others; JSON that does not parse it leaves out with a line in its log."""
+    """It looks for these names only, and leaves out what does not parse, with a line in its log."""
     names = {path.name for path in (LOCALES / language).iterdir()}
     assert names <= FILES
     for name in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Iterator
 from io import BytesIO
@@ -13,7 +14,8 @@ import pytest
 from PIL import Image, ImageColor
 
 from browser import FrontEnd, find_chromium, front_end
-from comfy_server import comfy_server
+from comfy_server import ComfyClient, comfy_server
+from translations import HELP, HELP_LANGUAGES, LANGUAGES, node_texts
 
 pytestmark = pytest.mark.browser
 
@@ -48,7 +50,7 @@ MIDDLES = """() => Object.fromEntries([...app.graph.links.values()].map(link => 
     const canvas = app.canvas.canvas.getBoundingClientRect();
     return [link.type, [0, 1].map(axis => (link._pos[axis] + offset[axis]) * scale + [canvas.x, canvas.y][axis])];
 }))"""
-BUILT_IN = "types => Object.entries(app.canvas.default_connection_color_byType).filter(([type]) => !types.includes(type))"
+TABLE = "() => Object.entries(app.canvas.default_connection_color_byType)"
 # The dot of the output that each wire begins at, where nodes are elements of the page.
 DOTS = """() => Object.fromEntries([...app.graph.links.values()].map(link => {
     const node = document.querySelector(`[data-node-id="${link.origin_id}"]`);
@@ -57,22 +59,85 @@ DOTS = """() => Object.fromEntries([...app.graph.links.values()].map(link => {
 }))"""
 
 
+SPOKEN = ("ja", "zh-TW")  # two of the front end's languages, one with a region in its code
+# A node in the middle of the page, and where one of its widgets is on the page.
+PUT_NODE = """type => {
+    app.graph.clear();
+    const node = LiteGraph.createNode(type);
+    node.pos = [0, 0];
+    app.graph.add(node);
+    app.canvas.ds.scale = 1;
+    app.canvas.ds.offset = [600, 300];
+    app.graph.setDirtyCanvas(true, true);
+    return node.title;
+}"""
+WIDGET = """name => {
+    const node = app.graph._nodes[0];
+    const widget = node.widgets.find(widget => widget.name === name);
+    const { offset } = app.canvas.ds;
+    const canvas = app.canvas.canvas.getBoundingClientRect();
+    return [canvas.x + offset[0] + node.size[0] / 2, canvas.y + offset[1] + (widget.last_y ?? widget.y) + 10];
+}"""
+LABELS = """() => {
+    const node = app.graph._nodes[0];
+    const sockets = [...node.inputs, ...node.outputs].map(socket => [socket.name, socket.localized_name]);
+    return Object.fromEntries([...sockets, ...node.widgets.map(widget => [widget.name, widget.label])]);
+}"""
+
+
 @pytest.fixture(scope="module")
-def shown() -> Iterator[FrontEnd]:
+def server() -> Iterator[ComfyClient]:
+    with comfy_server(Path(os.environ["COMFYUI_PATH"])) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shown(server: ComfyClient) -> Iterator[FrontEnd]:
     chromium = find_chromium()
     if chromium is None:
         missing = "no Chromium was found; install it, or set CHROMIUM to its path"
         pytest.fail(missing) if os.environ.get("UNIPORTRAIT_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
-    with (
-        comfy_server(Path(os.environ["COMFYUI_PATH"])) as server,
-        front_end(server, chromium, pack="UniPortrait", node="LoadUniPortrait") as page,
-    ):
+    with front_end(server, chromium, pack="UniPortrait", node="LoadUniPortrait") as page:
         yield page
 
 
 def set_setting(shown: FrontEnd, name: str, value: object) -> None:
     shown.page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
     shown.page.wait_for_timeout(500)
+
+
+def test_the_server_hands_out_translations_and_help_pages(server: ComfyClient) -> None:
+    served = json.loads(server.request("/i18n"))
+    for language in LANGUAGES:
+        assert served[language]["nodeDefs"] == node_texts(language), language
+    for language in HELP_LANGUAGES:
+        text = server.request(f"/extensions/ComfyUI-UniPortrait/docs/FaceIDEncode/{language}.md")
+        assert text == (HELP / "FaceIDEncode" / f"{language}.md").read_bytes()
+
+
+@pytest.mark.parametrize("language", SPOKEN)
+def test_the_front_end_speaks_the_language(server: ComfyClient, shown: FrontEnd, language: str) -> None:
+    """A node's title, labels and, with the mouse on a widget, its tooltip."""
+    texts = node_texts(language)["IDRouterApply"]
+    server.request("/settings", {"Comfy.Locale": language})
+    shown.open(server.url, "IDRouterApply")
+    # What the key R does: on a slow machine the language may have come after the nodes.
+    shown.page.evaluate("app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')")
+    shown.page.wait_for_function(
+        "title => LiteGraph.registered_node_types.IDRouterApply.title === title", arg=texts["display_name"]
+    )
+    assert shown.page.evaluate(PUT_NODE, "IDRouterApply") == texts["display_name"]
+    labels = shown.page.evaluate(LABELS)
+    for name, about in texts["inputs"].items():
+        assert labels[name] == about["name"]
+
+    shown.page.wait_for_timeout(300)
+    x, y = shown.page.evaluate(WIDGET, "id_scale")
+    shown.page.mouse.move(x - 5, y)
+    shown.page.mouse.move(x, y)
+    shown.page.get_by_text(texts["inputs"]["id_scale"]["tooltip"]).wait_for()
+    if folder := os.environ.get("UNIPORTRAIT_SCREENSHOTS"):
+        shown.page.screenshot(path=Path(folder) / f"tooltip-{language}.png")
 
 
 def drawn_colours(shown: FrontEnd) -> dict[str, tuple[int, ...]]:
@@ -105,7 +170,7 @@ def test_wires_have_colours_of_their_own(shown: FrontEnd, palette: str, backgrou
     set_setting(shown, "Comfy.ColorPalette", palette)
     colours = drawn_colours(shown)
     assert set(colours) == set(WIRES)
-    known = {colour for _, colour in shown.page.evaluate(BUILT_IN, list(WIRES)) if colour}
+    known = {colour for type_, colour in shown.page.evaluate(TABLE) if colour and type_ not in WIRES}
     assert len(known) > 10
     built_in = [ImageColor.getrgb(colour) for colour in known]
     for type_, colour in colours.items():
@@ -118,11 +183,9 @@ def test_slots_of_vue_nodes_have_the_same_colours(shown: FrontEnd) -> None:
     set_setting(shown, "Comfy.VueNodes.Enabled", True)
     shown.page.evaluate(DRAW, WIRES)
     shown.page.wait_for_function("count => document.querySelectorAll('[data-node-id]').length === count", arg=12)
-    dots = shown.page.evaluate(DOTS)
-    table = shown.page.evaluate("types => types.map(type => app.canvas.default_connection_color_byType[type])", list(WIRES))
-    assert {type_: ImageColor.getrgb(colour) for type_, colour in dots.items()} == {
-        type_: ImageColor.getrgb(colour) for type_, colour in zip(WIRES, table, strict=True)
-    }
+    table = dict(shown.page.evaluate(TABLE))
+    dots = {type_: ImageColor.getrgb(colour) for type_, colour in shown.page.evaluate(DOTS).items()}
+    assert dots == {type_: ImageColor.getrgb(table[type_]) for type_ in WIRES}
     set_setting(shown, "Comfy.VueNodes.Enabled", False)
 
 

@@ -3,6 +3,7 @@
  * Colours for the wires and slots of the pack's own types, in the classic canvas and in Vue nodes. The user's colour
  * palette goes first, if it names one of the types.
  */
+// @ts-ignore: the front end serves it
 import { app } from "../../../scripts/app.js";
 
 /**
@@ -54,6 +55,6 @@ app.registerExtension({
   setup() {
     addStyleSheet();
     addFallbacks(app.canvas?.default_connection_color_byType); // slots
-    addFallbacks(/** @type {any} */ (app.canvas?.constructor)?.link_type_colors); // wires
+    addFallbacks(app.canvas?.constructor?.link_type_colors); // wires
   },
 });
