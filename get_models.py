@@ -15,8 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent
-sys.path.insert(0, str(ROOT))
+sys.path.append(str(Path(__file__).resolve().parent))  # which the Python of a portable ComfyUI would not look in
 
 from model_files.archive import unpack  # noqa: E402
 from model_files.table import ModelFile, choose, read_table  # noqa: E402

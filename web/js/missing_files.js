@@ -22,9 +22,13 @@ const NOTICE = "uniportrait-missing-files";
 const LOADERS = ["LoadUniPortrait", "UniPortraitLoadIPAdapter", "UniPortraitFaceDetector"];
 /** Modes of nodes that do not run: muted and bypassed. */
 const IDLE = [2, 4];
+/** Milliseconds in which the front end turns to a loaded workflow's page; it does not where it loads a page anew. */
+const PATIENCE = 3000;
 
 /** What was open when the user closed the notice; it is not shown again for it. */
 const closedFor = new WeakSet();
+/** How often was looked so far; only the latest look shows something. */
+let turns = 0;
 
 /**
  * All nodes of a graph that run, those of subgraphs too.
@@ -68,18 +72,41 @@ async function ask(names) {
     return response.ok ? await response.json() : undefined;
 }
 
-/** Look at the open workflow, and show the notice where files of it are missing. */
-async function look() {
-    const nodes = runningNodes(/** @type {any} */ (app).rootGraph ?? app.graph);
-    const answer = nodes.some((node) => LOADERS.includes(node.type)) ? await ask(nodes.flatMap(chosen)) : undefined;
-    const page = openPage();
-    document.getElementById(NOTICE)?.remove();
-    if (answer?.missing.length && !(page && closedFor.has(page))) document.body.append(notice(answer));
+/**
+ * The page that is open after a workflow was loaded. The front end loads first and turns to the new page then.
+ * @param {object | undefined} before - the page at the time of loading
+ */
+async function pageAfter(before) {
+    for (let waited = 0; waited < PATIENCE && openPage() === before; waited += 50) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return openPage();
 }
 
-/** Run `look`; whatever goes wrong in it must not keep the front end from opening a workflow. */
-function lookQuietly() {
-    look().catch((error) => console.warn("UniPortrait: missing files are not shown.", error));
+/**
+ * Look at the workflow on the canvas, and show the notice where files of it are missing, in the place of an earlier one.
+ * @param {Promise<object | undefined>} page - the page that it is on
+ */
+async function look(page) {
+    const turn = ++turns;
+    const nodes = runningNodes(/** @type {any} */ (app).rootGraph ?? app.graph);
+    const known = nodes.some((node) => LOADERS.includes(node.type));
+    const answer = known ? await ask(nodes.flatMap(chosen)) : undefined;
+    const opened = await page;
+    if (turn !== turns) return; // another workflow has come meanwhile
+    document.getElementById(NOTICE)?.remove();
+    if (answer?.missing.length && !(opened && closedFor.has(opened))) document.body.append(notice(answer));
+}
+
+/**
+ * Run `look`; whatever goes wrong in it must not keep the front end from opening a workflow.
+ * @param {Promise<object | undefined>} page
+ */
+function lookQuietly(page) {
+    look(page).catch((error) => {
+        document.getElementById(NOTICE)?.remove();
+        console.warn("UniPortrait: missing files are not shown.", error);
+    });
 }
 
 /**
@@ -98,7 +125,7 @@ function element(tag, style, text = "") {
 const HOW =
     "This command gets them, in a terminal on the computer that ComfyUI runs on. It tells their licences first; some " +
     "are for research only. Press R here afterwards.";
-const BOX = `position: fixed; left: 72px; bottom: 24px; z-index: 1000; box-sizing: border-box;
+const BOX = `position: fixed; right: 24px; bottom: 72px; z-index: 1000; box-sizing: border-box;
     width: min(560px, calc(100vw - 96px)); max-height: 60vh; overflow: auto; padding: 14px 16px; border-radius: 8px;
     border: 1px solid var(--border-color, #555); background: var(--comfy-menu-bg, #222); color: var(--fg-color, #fff);
     font: 14px/1.45 sans-serif; box-shadow: 0 4px 20px #0008`;
@@ -157,8 +184,10 @@ async function copied(shown) {
 
 app.registerExtension?.({
     name: "UniPortrait.MissingFiles",
-    afterConfigureGraph: lookQuietly,
+    afterConfigureGraph() {
+        lookQuietly(pageAfter(openPage()));
+    },
     refreshComboInNodes() {
-        if (document.getElementById(NOTICE)) lookQuietly();
+        if (document.getElementById(NOTICE)) lookQuietly(Promise.resolve(openPage()));
     },
 });
