@@ -222,7 +222,10 @@ def test_several_are_dragged_and_joined(tab: Page, shown: FrontEnd) -> None:
         "face_id_2": [people[4], 0],
         "face_id_3": [people[5], 0],
     }
-    tab.keyboard.press("Control+z")  # one step takes all of it back
+    # One step takes all of it back. Where nodes are elements, the front end notes their measured sizes as a second one.
+    for _ in range(1 if is_drawn(tab) else 2):
+        tab.keyboard.press("Control+z")
+        tab.wait_for_timeout(500)
     tab.wait_for_function("app.graph._nodes.length === 0")
 
 
@@ -265,25 +268,30 @@ def test_people_are_saved_from_the_canvas(tab: Page, folder: Path) -> None:
 
 # Many people
 
+WATCH_PAINT = """() => {
+    const started = performance.now();
+    window.painted = new Promise(resolve => new MutationObserver((_, observer) => {
+        observer.disconnect();
+        requestAnimationFrame(() => setTimeout(() => {
+            const asked = performance.getEntriesByType('resource').filter(({ name, startTime }) =>
+                startTime >= started && /uniportrait.people$|object_info/.test(name));
+            const answered = Math.max(...asked.map(entry => entry.responseEnd));
+            resolve({ waited: answered - started, painted: performance.now() - answered });
+        }));
+    }).observe(document.querySelector('.uniportrait-list'), { childList: true }));
+}"""
 
-def test_a_thousand_people(tab: Page, folder: Path) -> None:
+
+def test_a_thousand_people(tab: Page, folder: Path, record_property) -> None:
+    """How long it takes is noted and not judged: how much is done is."""
     for number in range(len(NAMES), MANY):
         shutil.copyfile(folder / "bob.safetensors", folder / f"person {number:04}.safetensors")
     requests: list[str] = []
     tab.on("request", lambda request: requests.append(request.url) if "/thumbnail" in request.url else None)
-    tab.evaluate("""() => {
-        window.firstPaint = new Promise(resolve => {
-            const list = document.querySelector('.uniportrait-list');
-            const started = performance.now();
-            new MutationObserver((_, observer) => {
-                observer.disconnect();
-                requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - started)));
-            }).observe(list, { childList: true });
-        });
-    }""")
+    tab.evaluate(WATCH_PAINT)
     tab.locator(".uniportrait-button.pi-refresh").click()
-    took = tab.evaluate("window.firstPaint")
-    print(f"first paint of {MANY} people: {took:.0f} ms")
+    for name, milliseconds in tab.evaluate("window.painted").items():
+        record_property(name, milliseconds)
     tab.wait_for_timeout(500)
     assert tab.locator(".uniportrait-card").count() == MANY
     assert tab.evaluate("document.querySelectorAll('.uniportrait-people *').length") < 6 * MANY

@@ -21,7 +21,7 @@ export async function renamePerson(app, library, person) {
     const name = await askText(app, "Rename", message, person.name);
     if (!name || name === person.name) return;
     const file = await library.rename(person.file, name);
-    await library.reload();
+    await library.load();
     followRename(app, person.file, file);
 }
 
@@ -38,7 +38,7 @@ export async function deletePeople(app, library, people) {
     const message = `Delete ${who} from the disk? This cannot be undone.`;
     if (!(await askToDelete(app, "Delete people", message, names))) return;
     const failed = await library.remove(people.map(({ file }) => file));
-    await library.reload();
+    await library.load();
     if (failed.length) {
         const [{ error, cure }] = failed;
         notify(app, "error", `${failed.length} of ${people.length} not deleted`, `${error} ${cure}`);

@@ -28,7 +28,7 @@ export class Library extends EventTarget {
         this.api = api;
         /** @type {Person[]} */
         this.people = [];
-        /** @type {string[] | null} what Load Face ID offers, once it has changed since the page was opened */
+        /** @type {string[] | null} what Load Face ID offers; null before the list is there */
         this.choices = null;
         /** @type {Map<string, Person>} */
         this.byFile = new Map();
@@ -41,7 +41,7 @@ export class Library extends EventTarget {
         return this.loading ?? this.load();
     }
 
-    /** Loads the list anew, and says `change`. */
+    /** Loads the list anew, and what Load Face ID offers with it; says `change`. */
     load() {
         const loading = this.ask();
         this.loading = loading;
@@ -52,19 +52,12 @@ export class Library extends EventTarget {
     }
 
     async ask() {
-        /** @type {{ people: Person[] }} */
-        const { people } = await get(this.api, ROUTE);
-        this.people = people;
-        this.byFile = new Map(people.map((person) => [person.file, person]));
-        this.dispatchEvent(new Event("change"));
-    }
-
-    /** Loads the list anew after a change of the files, and what Load Face ID offers with it. */
-    async reload() {
-        const nodes = await get(this.api, `/object_info/${LOAD}`);
+        const [{ people }, nodes] = await Promise.all([get(this.api, ROUTE), get(this.api, `/object_info/${LOAD}`)]);
         const [type, settings] = nodes[LOAD].input.required[FILE];
         this.choices = Array.isArray(type) ? type : settings.options;
-        return this.load();
+        this.people = people;
+        this.byFile = new Map(this.people.map((person) => [person.file, person]));
+        this.dispatchEvent(new Event("change"));
     }
 
     /**
@@ -107,7 +100,7 @@ export class Library extends EventTarget {
             /** @type {string[] | undefined} */
             const files = detail?.output?.saved_people;
             if (!files) return;
-            const reloaded = this.reload().catch((error) => console.warn(`UniPortrait: ${error}`));
+            const reloaded = this.load().catch((error) => console.warn(`UniPortrait: ${error}`));
             reloaded.then(() => this.dispatchEvent(new CustomEvent("saved", { detail: files })));
         });
     }

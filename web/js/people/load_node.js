@@ -24,6 +24,8 @@ export function showFaces(node, library) {
     if (!choice) return;
     addStyle();
     offer(node, library);
+    // The first choice that the front end knows may be gone; a node of a workflow gets its own choice after this.
+    if (library.choices?.length && !library.choices.includes(String(choice.value))) choice.value = library.choices[0];
     const shown = element("div", "uniportrait-faces");
     /** @type {unknown} */
     let last;

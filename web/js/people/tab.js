@@ -272,7 +272,7 @@ class Tab {
         const files = this.chosen();
         const people = files.flatMap((file) => this.library.byFile.get(file) ?? []);
         const work = async () => {
-            if (action === "refresh") await this.library.reload();
+            if (action === "refresh") await this.library.load();
             else if (action === "add" && files.length) placeInTheMiddle(this.app, files);
             else if (action === "rename" && people.length === 1) await renamePerson(this.app, this.library, people[0]);
             else if (action === "delete" && people.length) await deletePeople(this.app, this.library, people);
