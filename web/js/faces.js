@@ -6,6 +6,7 @@ import { app as frontEnd } from "../../../scripts/app.js";
 import { outputKey, setWidgets, valueOf } from "./faces/graph.js";
 import { photosOf } from "./faces/numbering.js";
 import { makePanel } from "./faces/panel.js";
+import { passOn } from "./faces/pass_on.js";
 import { addStyle } from "./faces/style.js";
 import { DETECT, ENCODE, takersOf, viewOfDetect, viewOfEncode } from "./faces/views.js";
 import { WORDS } from "./faces/words.js";
@@ -231,27 +232,4 @@ async function copyNumber(panel, number) {
   } catch {
     panel.say(WORDS.notCopied(number)); // a page that is not served by https may not copy
   }
-}
-
-/**
- * The wheel and the middle button move the canvas, also over a photo.
- * @param {App} app
- * @param {HTMLElement} element
- */
-function passOn(app, element) {
-  const canvas = () => app.canvas?.canvas;
-  element.addEventListener("wheel", (event) => {
-    event.stopPropagation();
-    const strip = event.target instanceof Element && event.target.closest(".up-faces__strip");
-    if (strip && (event.shiftKey || event.deltaX)) return; // the strip scrolls
-    event.preventDefault();
-    canvas()?.dispatchEvent(new WheelEvent("wheel", event));
-  });
-  for (const name of /** @type {const} */ (["pointerdown", "pointermove", "pointerup"]))
-    element.addEventListener(name, (event) => {
-      if (event.button !== 1 && event.buttons !== 4) return;
-      event.preventDefault();
-      event.stopPropagation();
-      canvas()?.dispatchEvent(new PointerEvent(name, event));
-    });
 }
