@@ -1,8 +1,10 @@
 """What a user sees: the nodes, each a schema and a short `execute`."""
 
 from comfy_api.latest import ComfyExtension, io
+from server import PromptServer
 
 from ..host.models.folders import register_folders
+from ..host.web.live_viewer import add_live_routes
 from .apply_id_router import IDRouterApply
 from .combine_mix_adjust import MultiIDConditioning, UniPortraitAdjustFaceID, UniPortraitMixFaceID
 from .detect_faces import UniPortraitDetectFaces
@@ -49,4 +51,6 @@ class UniPortraitExtension(ComfyExtension):
 
 async def comfy_entrypoint() -> UniPortraitExtension:
     register_folders()
+    if server := getattr(PromptServer, "instance", None):  # none where the host is used as a library
+        add_live_routes(server)
     return UniPortraitExtension()

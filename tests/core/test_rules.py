@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 # and floors below; what is not in a room has one of its own.
 FLOORS = {
     "uniportrait_core": ("errors", "faces", "embedding", "routing", "attention", "style", "results", "files"),
-    "host": ("models", "people", "unet", "style"),
+    "host": ("models", "people", "unet", "style", "web"),
     "nodes": (),
 }
 # Beside the pack, with requirements of their own: they stand on the core, the mini world on training too, and the pack
