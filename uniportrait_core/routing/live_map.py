@@ -6,6 +6,7 @@ tensor, so that a step takes few tensor operations.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -64,25 +65,20 @@ def live_map(decisions: Sequence[Decision], people: int) -> Tensor:
         nothing in here waits for.
     """
     size = map_size(decisions[0].place.latent)
-    total = seen = torch.zeros(people, *size, device=decisions[0].rows.device)
-    whole = all(decision.place.window == WHOLE for decision in decisions)
-    if not whole:
-        seen = torch.zeros_like(total[0])
-    for alike in _groups(decisions):
-        place = alike[0].place
+    numbers = torch.arange(people, device=decisions[0].rows.device)[:, None, None]
+    groups = _groups(decisions)
+    if all(alike[0].place.window == WHOLE for alike in groups):
+        total = reduce(torch.add, [_resized(_summed(alike, numbers), size) for alike in groups])
+        return (total[0] * (255 / len(decisions))).round().to(torch.uint8)
+    total, seen = torch.zeros(1, people, *size, device=numbers.device), torch.zeros(size, device=numbers.device)
+    for alike in groups:
         top, left, bottom, right = (
-            round(edge * length) for edge, length in zip(place.window, (*size, *size), strict=True)
+            round(edge * length) for edge, length in zip(alike[0].place.window, (*size, *size), strict=True)
         )
         spots = (..., slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1)))
-        shares = _summed(alike, people).unflatten(-1, place.grid)
-        if whole:
-            total = total + _resized(shares, size).to(total)
-            continue
-        part = total[spots]
-        part += _resized(shares, tuple(part.shape[-2:])).to(part)
+        total[spots] += _resized(_summed(alike, numbers), tuple(seen[spots].shape))
         seen[spots] += len(alike)
-    average = total / len(decisions) if whole else total / seen.clamp(min=1)
-    return (average * 255).round().to(torch.uint8)
+    return (total[0] / seen.clamp(min=1) * 255).round().to(torch.uint8)
 
 
 def _groups(decisions: Sequence[Decision]) -> list[list[Decision]]:
@@ -94,21 +90,22 @@ def _groups(decisions: Sequence[Decision]) -> list[list[Decision]]:
     return list(groups.values())
 
 
-def _summed(alike: Sequence[Decision], people: int) -> Tensor:
-    """The sum over layers of everybody's share, (people, spots), float32."""
+def _summed(alike: Sequence[Decision], numbers: Tensor) -> Tensor:
+    """The sum over layers of everybody's share, (1, people, rows, columns), float32; numbers are (people, 1, 1)."""
     rows = torch.stack([decision.rows for decision in alike])[..., alike[0].row, :]
     if rows.ndim == 2:
-        numbers = torch.arange(people, device=rows.device)[:, None, None]
-        return (rows == numbers).sum(dim=1, dtype=torch.float32)
-    rows = rows.float()
-    # As in a record: people whom the router cannot tell apart have a spot together.
-    return (rows / rows.sum(dim=1, keepdim=True).clamp(min=1)).sum(dim=0)
+        shares = (rows.to(numbers.device) == numbers).sum(dim=1, dtype=torch.float32)
+    else:
+        rows = rows.to(numbers.device, torch.float32)
+        # As in a record: people whom the router cannot tell apart have a spot together.
+        shares = (rows / rows.sum(dim=1, keepdim=True).clamp(min=1)).sum(dim=0)
+    return shares.view(1, len(numbers), *alike[0].place.grid)
 
 
 def _resized(shares: Tensor, size: tuple[int, int]) -> Tensor:
-    """(people, rows, columns) in another size: spots of a coarse grid are repeated, those of a fine one averaged."""
+    """(1, people, rows, columns) in another size: spots of a coarse grid are repeated, those of a fine one averaged."""
     grid = tuple(shares.shape[-2:])
     if grid == size:
         return shares
     mode = "area" if grid[0] > size[0] or grid[1] > size[1] else "nearest-exact"
-    return F.interpolate(shares[None], size=size, mode=mode)[0]
+    return F.interpolate(shares, size=size, mode=mode)
