@@ -124,8 +124,8 @@ class _Showing:
     def __init__(self, viewer: Viewer, faces: Sequence[Tensor | None]):
         self.viewer = viewer
         self.people = len(faces)
-        self.number: int | None = None  # of the step that is being made, and how many there are
-        self.count: int | None = None
+        self.number: int | None = None  # of the step that is being made
+        self.count: int | None = None  # of all steps
         self.decisions: list[Decision] = []
         self.copy: _Copy | None = None  # on its way to the CPU
         self.computed = -PAUSE  # when the last map was
@@ -136,13 +136,14 @@ class _Showing:
     def following(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments of outer_sample, with a callback that also counts steps; as they are where there is none."""
         callback = args[CALLBACK] if len(args) > CALLBACK else None
-        if callback is None:
+        count = callback and self._try(lambda: len(args[SIGMAS]) - 1)
+        if not count:
             return args
-        self.number, self.count = 1, len(args[SIGMAS]) - 1
+        self.number, self.count = 1, count
 
-        def counted(step: int, *further: Any) -> Any:
-            self.number = step + 2
-            return callback(step, *further)
+        def counted(*given: Any, **named: Any) -> Any:
+            self.number += 1
+            return callback(*given, **named)
 
         return (*args[:CALLBACK], counted, *args[CALLBACK + 1 :])
 
