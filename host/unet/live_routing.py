@@ -127,6 +127,7 @@ class _Showing:
         self.number: int | None = None  # of the step that is being made
         self.count: int | None = None  # of all steps
         self.decisions: list[Decision] = []
+        self.decided: int | None = None  # the step that they are of
         self.copy: _Copy | None = None  # on its way to the CPU
         self.computed = -PAUSE  # when the last map was
         self.past: list[tuple[float, ...]] = []  # everybody's shares in the steps that were shown
@@ -150,7 +151,7 @@ class _Showing:
     def begin_step(self) -> bool:
         """Whether the layers are to tell what they decide in this step."""
         self._try(self._deliver)
-        self.decisions = []
+        self.decisions, self.decided = [], self.number
         return bool(self._try(self.viewer.looks))
 
     def hear(self, rows: Tensor, pictures: slice, place: Place) -> None:
@@ -173,7 +174,7 @@ class _Showing:
         """Start the map of the decisions on its way; right after another they wait, for the next step or the end."""
         self._deliver()
         if self.decisions and now - self.computed >= PAUSE and self.copy is None:
-            self.copy = _Copy(live_map(self.decisions, self.people), self.number, self.count)
+            self.copy = _Copy(live_map(self.decisions, self.people), self.decided, self.count)
             self.decisions, self.computed = [], now
             self._deliver()
 

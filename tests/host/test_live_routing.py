@@ -41,8 +41,16 @@ def live_of(model):
 UPPER = torch.cat((torch.ones(4, 8), torch.zeros(4, 8)))
 
 
-@pytest.mark.parametrize("masks", [None, (UPPER, 1 - UPPER), (UPPER, None)], ids=["routed", "masks", "one mask"])
-@pytest.mark.parametrize("settings", [{}, {"batch": 2}, {"cfg": 1.0, "latent": (8, 24)}], ids=str)
+@pytest.mark.parametrize(
+    ("masks", "settings"),
+    [
+        (None, {"batch": 2}),
+        (None, {"cfg": 1.0, "latent": (8, 24)}),
+        ((UPPER, 1 - UPPER), {}),
+        ((UPPER, None), {"batch": 2}),
+    ],
+    ids=["a batch", "no guidance", "masks", "one mask"],
+)
 def test_every_step_is_shown_as_it_is_recorded(unet, uniportrait, two, seen, masks, settings):
     people = masked(two, *masks) if masks else two
     model, routing = record(apply(unet, uniportrait, people))
