@@ -9,6 +9,7 @@
 import { Panel } from "./panel.js";
 
 const NAME = "uniportrait_live_routing";
+const MARGIN = 10; // pixels that the front end leaves around it
 const MIN_WIDTH = 240; // of the node, in units of the canvas
 
 /**
@@ -21,8 +22,13 @@ export function addPanel(node) {
     // A list of values, be it empty, is saved as soon as there is any widget.
     const alone = !node.widgets?.length && node.serialize_widgets;
     if (alone) node.serialize_widgets = false;
-    const options = { serialize: false, hideOnZoom: false, getMinHeight: () => panel.height, getValue: () => "" };
-    const widget = node.addDOMWidget(NAME, NAME, panel.element, options);
+    const widget = node.addDOMWidget(NAME, NAME, panel.element, {
+        serialize: false,
+        hideOnZoom: false,
+        margin: MARGIN,
+        getMinHeight: () => panel.height + 2 * MARGIN,
+        getValue: () => "",
+    });
     widget.serialize = false;
     const remove = () => {
         const index = node.widgets?.indexOf(widget) ?? -1;
