@@ -159,7 +159,7 @@ def test_what_goes_wrong_ends_the_showing_alone(unet, uniportrait, two, seen, ca
 def test_one_person_alone_and_windows_of_frames_show_nothing(unet, uniportrait, two, seen):
     alone = apply(unet, uniportrait, two[:1])
     sample(alone)
-    assert "uniportrait_live" not in alone.wrappers["outer_sample"] and not seen.sent
+    assert not alone.get_wrappers("outer_sample", "uniportrait_live") and not seen.sent
     ksample(in_context_windows(apply(unet, uniportrait, two)), latent_image=blank(3))
     assert not seen.of(STEP)
     region = run_node("UniPortraitAdjustFaceID", face_id=two[:1], weight=1.0, mask=UPPER[None])
