@@ -6,6 +6,7 @@ from server import PromptServer
 from ..host.models.folders import register_folders
 from ..host.models.missing_files import add_route
 from ..host.web.people_requests import add_routes
+from ..host.web.live_viewer import add_live_routes
 from .apply_id_router import IDRouterApply
 from .combine_mix_adjust import MultiIDConditioning, UniPortraitAdjustFaceID, UniPortraitMixFaceID
 from .detect_faces import UniPortraitDetectFaces
@@ -55,4 +56,5 @@ async def comfy_entrypoint() -> UniPortraitExtension:
     if server := getattr(PromptServer, "instance", None):  # none where the host is used as a library
         add_routes(server.routes)
         add_route(server.routes)
+        add_live_routes(server)
     return UniPortraitExtension()

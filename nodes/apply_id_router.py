@@ -6,6 +6,7 @@ from comfy_api.latest import io
 from ..host.models.weights import Weights
 from ..host.unet.layers import PRESETS
 from ..host.unet.patching import with_people
+from ..host.web.live_viewer import viewer_at
 from ..uniportrait_core.embedding.identity import FaceID
 from . import sockets
 
@@ -78,6 +79,7 @@ class IDRouterApply(io.ComfyNode):
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The patched copy, for a sampler.")],
+            hidden=[io.Hidden.unique_id],
             **sockets.aliases("uniportrait", "face id", "id router", "identity"),
         )
 
@@ -93,5 +95,5 @@ class IDRouterApply(io.ComfyNode):
         end_percent: float,
         layers: str = "all",
     ) -> io.NodeOutput:
-        window = (start_percent, end_percent)
-        return io.NodeOutput(with_people(model, uniportrait, face_id, id_scale, lora_scale, window, layers))
+        window, viewer = (start_percent, end_percent), viewer_at(cls.hidden)
+        return io.NodeOutput(with_people(model, uniportrait, face_id, id_scale, lora_scale, window, layers, viewer))

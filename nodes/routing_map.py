@@ -8,8 +8,10 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..host.people.photos import check_photos, to_image, to_pixels
+from ..host.unet.live_routing import move_live_routing
 from ..host.unet.tap import taps_of
 from ..host.unet.watch import add_record
+from ..host.web.live_viewer import viewer_at
 from ..uniportrait_core.errors import UniPortraitError
 from ..uniportrait_core.faces.detection import Detector, find_faces
 from ..uniportrait_core.results.drawing import draw_report
@@ -40,6 +42,7 @@ class UniPortraitRecordRouting(io.ComfyNode):
                     display_name="routing", tooltip="For Routing Map: what the last sampling recorded."
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
             **sockets.aliases("uniportrait", "routing", "debug"),
         )
 
@@ -60,6 +63,7 @@ class UniPortraitRecordRouting(io.ComfyNode):
             )
         record, recording = RoutingRecord(), model.clone()
         add_record(recording, record)
+        move_live_routing(recording, viewer_at(cls.hidden))
         return io.NodeOutput(recording, record)
 
 

@@ -1,5 +1,6 @@
 """A model with people, for Apply ID Router, and one without, for whoever needs it as it was."""
 
+from collections.abc import Callable
 from uuid import uuid4
 
 from comfy.model_patcher import ModelPatcher
@@ -9,6 +10,7 @@ from ...uniportrait_core.embedding.identity import FaceID
 from ...uniportrait_core.errors import UniPortraitError
 from ..models.weights import Weights
 from .layers import check_unet, cross_attentions, preset_layers
+from .live_routing import LiveRouting, Viewer, add_live_routing
 from .lora import PREFIX, add_lora
 from .tap import APPLY, KEY, IDTap, add_tap
 
@@ -21,12 +23,14 @@ def with_people(
     lora_scale: float,
     window: tuple[float, float],
     preset: str,
+    find_viewer: Callable[[], Viewer | None] | None = None,
 ) -> ModelPatcher:
     """A copy of `model` that draws these people; a scale of 0 leaves out what it is for.
 
     Args:
         window: shares of the sampling, 0..1, between which ID attention works.
         preset: the layers that get it, of `layers.PRESETS`.
+        find_viewer: whom to show who is where while a sampler works, as for `LiveRouting`.
 
     Raises UniPortraitError where model, weights and people do not go together, or the window ends before it starts.
     """
@@ -41,7 +45,11 @@ def with_people(
         routers = weights.router.layers if len(face_id) > 1 else [None] * len(layers)
         chosen = preset_layers(unet, preset)
         attention = {i: prepare(layers[i], routers[i], face_id, id_scale, heads[i]) for i in chosen}
-        add_tap(patched, IDTap(attention, [person.mask for person in face_id], _sigmas(model, window)))
+        tap = IDTap(attention, [person.mask for person in face_id], _sigmas(model, window))
+        add_tap(patched, tap)
+        if find_viewer and not tap.alone:
+            faces = [person.thumbnail for person in face_id]
+            add_live_routing(patched, LiveRouting(faces, find_viewer, tap))
     return patched
 
 

@@ -125,17 +125,17 @@ class Site:
         """Let who wants to know hear of the layer's last run, of every row of the call once."""
         record, size = self.addition.record, self.addition.count // len(self.addition.kinds)
         if self.origins is None:
-            for shares, first in self.told:
-                record(shares, first)
+            for decision, first in self.told:
+                record(decision, first)
             return
         rows: dict[int | None, Tensor] = {}
-        for shares, first in self.told:
-            for number, row in enumerate(self.origins[first : first + shares.shape[1]]):
-                rows.setdefault(row, shares[:, number : number + 1])
+        for decision, first in self.told:
+            for number, row in enumerate(self.origins[first : first + decision.shape[-2]]):
+                rows.setdefault(row, decision[..., number : number + 1, :])
         for first in range(0, self.addition.count, size):
             part = range(first, first + size)
             if rows.keys() >= set(part):
-                record(torch.cat([rows[row] for row in part], dim=1), first)
+                record(torch.cat([rows[row] for row in part], dim=-2), first)
 
 
 @contextmanager

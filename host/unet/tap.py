@@ -56,6 +56,7 @@ class IDTap:
         self.layers = layers
         self.masks = None if all(mask is None for mask in masks) else masks
         self.people = len(masks)
+        self.alone = self.people == 1 and self.masks is None  # the whole picture is one person's, without being routed
         self.sigmas = sigmas
         self.node = node
         self.sites: WeakKeyDictionary[nn.Module, list[Site]] = WeakKeyDictionary()
@@ -133,7 +134,7 @@ class IDTap:
         shares = None if self.masks is None else self._shares(parts, x, dtype)
         recorder = None
         if self.people:
-            recorder = recorder_of(options, parts, x, self.people == 1 and self.masks is None)
+            recorder = recorder_of(options, parts, x, self)
         pictures = pictures_with_reference(options, len(x))
         return Addition(self._on, len(x), rows, [part.kind for part in parts], shares, recorder, pictures)
 

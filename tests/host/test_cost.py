@@ -7,6 +7,7 @@ from collections import Counter
 import comfy.model_management
 import comfy.supported_models
 import pytest
+import server
 import torch
 from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -18,6 +19,7 @@ import recipe
 import small
 from graph import run_node
 from oracle import attn2_modules
+from viewers import STEP, Server
 
 LATENT = (16, 24)
 TOKENS, DIM, HEADS = 16, 768, 8
@@ -121,6 +123,39 @@ def test_outside_the_window_nothing_is_computed(unet, uniportrait, core, regions
     late.subtract(operations(unet, timestep=100.0))
     assert +late == {"aten.max.default": 1, "aten.item.default": 1}
     assert sum((+operations(patched, timestep=900.0)).values()) > sum(operations(unet, timestep=900.0).values()) + 100
+
+
+def sampled(model):
+    """Operations of a whole sampling of three steps."""
+    with Operations() as seen:
+        small.sample(model, steps=3)
+    return seen.counts
+
+
+@pytest.mark.parametrize(("regions", "most"), [(False, 36), (True, 56)])
+def test_a_live_map_costs_nobody_but_who_looks(unet, uniportrait, core, pack, monkeypatch, regions, most):
+    """Not one operation where nobody looks; where somebody does, few per step, and none that waits but for the copy."""
+    two = small.people(core, 2)
+    if regions:
+        two = tuple(dataclasses.replace(person, mask=torch.ones(8, 8)) for person in two)
+    patched = small.apply(unet, uniportrait, two, lora_scale=0.0)
+    bare = patched.clone()
+    for kind in (WrappersMP.OUTER_SAMPLE, WrappersMP.PREDICT_NOISE):
+        assert bare.get_wrappers(kind, "uniportrait_live")
+        bare.remove_wrappers_with_key(kind, "uniportrait_live")
+    sampled(bare)  # loads it
+    without, unseen = sampled(bare), sampled(patched)
+    assert unseen == without
+    viewer = Server()
+    monkeypatch.setattr(server.PromptServer, "instance", viewer, raising=False)
+    monkeypatch.setattr(importlib.import_module(f"{pack.__name__}.host.unet.live_routing"), "PAUSE", 0.0)
+    added = sampled(patched)
+    assert len(viewer.of(STEP)) == 3
+    added.subtract(without)
+    assert 0 < sum(added.values()) <= 3 * most
+    names = {name.split(".")[1]: count for name, count in added.items() if count > 0}
+    assert not names.keys() & {"item", "_local_scalar_dense", "nonzero", "index", "copy_"}
+    assert names["_to_copy"] == 3  # to bytes
 
 
 SD15 = {

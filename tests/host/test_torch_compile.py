@@ -5,12 +5,14 @@ before whether a compiled UNet still fits. The host tells it not to look at `tra
 """
 
 import pytest
+import server
 import torch
 from torch._dynamo.utils import counters
 
 import small
 from oracle import UNSEEN, compiled
 from small import apply, sample
+from viewers import STEP, Server
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +58,17 @@ def test_regions_in_a_compiled_model(unet, uniportrait, core):
     model = apply(unet, uniportrait, placed, lora_scale=0.0)
     assert torch.equal(sample(compiled(model)), sample(model))
     assert counters["stats"]["unique_graphs"] == 1 and not counters["graph_break"]
+
+
+def test_who_is_where_is_shown_of_a_compiled_model(unet, uniportrait, core, monkeypatch):
+    """One more compilation where somebody looks, none where nobody does, and in both the graph stays whole."""
+    model = apply(unet, uniportrait, small.people(core, 2), lora_scale=0.0)
+    wanted = sample(model)
+    assert torch.equal(sample(compiled(model)), wanted)
+    assert counters["stats"]["unique_graphs"] == 1
+    viewer = Server()
+    monkeypatch.setattr(server.PromptServer, "instance", viewer, raising=False)
+    assert torch.equal(sample(compiled(model)), wanted)
+    assert viewer.of(STEP) and not counters["graph_break"]
+    if UNSEEN:
+        assert counters["stats"]["unique_graphs"] == 2

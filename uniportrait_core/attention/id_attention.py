@@ -18,7 +18,8 @@ from ..routing.router import route
 COND, UNCOND = 0, 1
 
 Record = Callable[[Tensor, int], None]
-"""Told each person's share of the spots in some conditional rows, (people, rows, spots), 0..1, and the first row."""
+"""Told who has each spot in some conditional rows, and the first row: the winner, (rows, spots), int64; where people
+have region masks each person's share, (people, rows, spots), 0..1. `routing.record.shares_of` makes shares of both."""
 
 Self = TypeVar("Self")
 
@@ -137,7 +138,7 @@ class RoutedAttention(_SeveralPeople):
         self, half: Half, query: Tensor, winners: Tensor | None, _own: None, record: Record | None, first: int
     ) -> Tensor:
         if record and winners is not None:
-            record(F.one_hot(winners, len(half.chosen)).movedim(-1, 0), first)
+            record(winners, first)
         # Softmax over the winner's own tokens only: N separate attentions and a one-hot sum, in one.
         mask = None if winners is None else F.embedding(winners.flatten(), half.chosen)
         return _attend(query, half.key, half.value, mask).reshape(query.shape)

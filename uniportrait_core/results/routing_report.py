@@ -14,6 +14,9 @@ from ..faces.detection import Face
 from ..routing.record import RoutingRecord
 from ..routing.regions import WHOLE, Window
 
+ABOUT_TO_BE_MISSING = 0.02  # share of what all have together, on average over steps
+SURE_AFTER = 2  # steps; the first alone says little
+
 
 @dataclass(frozen=True)
 class PictureReport:
@@ -87,6 +90,21 @@ def report_picture(shares: Tensor, faces: Sequence[Window], min_share: float) ->
         owners.append((owner, parts[owner]))
     missing = [person for person, share in enumerate(in_faces or picture) if share < min_share]
     return PictureReport(picture, in_faces, tuple(owners), tuple(missing))
+
+
+def likely_missing(past: Sequence[Sequence[float]]) -> tuple[int, ...]:
+    """Who is about to be missing, while a picture is still being sampled.
+
+    Args:
+        past: everybody's share of the picture in each step so far, 0..1.
+
+    Returns:
+        People, numbered from 0, who had less than `ABOUT_TO_BE_MISSING` on average; nobody before `SURE_AFTER` steps.
+    """
+    if len(past) < SURE_AFTER:
+        return ()
+    sums = [sum(shares) for shares in zip(*past, strict=True)]
+    return tuple(person for person, own in enumerate(sums) if own < ABOUT_TO_BE_MISSING * sum(sums))
 
 
 def face_window(face: Face, picture: np.ndarray) -> Window:

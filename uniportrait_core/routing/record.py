@@ -7,6 +7,16 @@ from torch import Tensor
 from .regions import WHOLE, Window
 
 
+def shares_of(decision: Tensor, people: int) -> Tensor:
+    """Each person's share of every spot, (people, rows, spots), 0..1, of what a layer tells.
+
+    Args:
+        decision: the winner of each spot, (rows, spots), int64, or the shares themselves.
+        people: how many there are.
+    """
+    return F.one_hot(decision, people).movedim(-1, 0) if decision.ndim == 2 else decision
+
+
 class RoutingRecord:
     """Who had which spot, at every noise level of the last sampling.
 

@@ -1,0 +1,35 @@
+// @ts-check
+/**
+ * Telling the server that somebody looks: without that it computes and sends nothing.
+ *
+ * @typedef {import("./types.js").Api} Api
+ */
+
+const ROUTE = "/uniportrait/live_routing";
+
+/**
+ * @param {Api} api
+ * @param {() => boolean} looks whether somebody does
+ * @returns {() => Promise<void>} to be called whenever the server may not know; it asks no more often than it has to
+ */
+export function makeAsking(api, looks) {
+    let connections = 0; // the server forgets with each
+    let told = "";
+    const ask = async () => {
+        const wanted = looks();
+        const news = `${connections} ${api.clientId} ${wanted}`;
+        if (!api.clientId || news === told || (!wanted && !told)) return;
+        told = news;
+        const body = JSON.stringify({ client_id: api.clientId, looks: wanted });
+        const headers = { "Content-Type": "application/json" };
+        const answer = await api.fetchApi(ROUTE, { method: "POST", headers, body }).catch(() => null);
+        if (!answer?.ok && told === news) told = "-"; // another time
+    };
+    api.addEventListener("reconnected", () => {
+        connections += 1;
+        void ask();
+    });
+    // The first one of a connection brings the client's id; later ones come with every change of the queue.
+    api.addEventListener("status", () => void ask());
+    return ask;
+}
