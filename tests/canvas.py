@@ -22,8 +22,8 @@ POINTS = 40  # that a piece of a wire is looked at in
 FOLDED = {
     "VAELoader": 115, "LoadUniPortrait": 152, "CLIPVisionLoader": 156, "UniPortraitFaceDetector": 140,
     "UniPortraitLoadIPAdapter": 152, "ControlNetLoader": 192, "VAEDecode": 130, "UniPortraitDropReference": 149,
-    "UniPortraitLoadMiniWorld": 155, "MaskToImage": 191, "ImageToMask": 191, "VAEEncode": 129, "ImageScaleBy": 163,
-    "SetLatentNoiseMask": 187, "UniPortraitRecordRouting": 147,
+    "MaskToImage": 191, "ImageToMask": 191, "VAEEncode": 129, "SetLatentNoiseMask": 187,
+    "UniPortraitRecordRouting": 147,
 }  # fmt: skip
 
 
