@@ -1,8 +1,8 @@
 """Where ComfyUI's classic canvas draws the nodes and wires of a workflow file, in its units.
 
-Follows litegraph in ComfyUI's front end (1.49; `LGraphNode.measure`, `slotCalculations.ts`, `LGraphCanvas`, `Reroute.ts`),
-links drawn as splines, which is the default. Nodes are taken to be as large as the file says: `test_workflows.py` compares
-them, their sockets and the widths of folded nodes with what the front end has on its canvas.
+Follows litegraph in ComfyUI's front end (1.49: `LGraphNode.measure`, `slotCalculations.ts`, `LGraphCanvas.ts`,
+`Reroute.ts`), links drawn as splines, which is the default. Nodes are taken to be as large as the file says;
+`tests/host/test_workflows.py` compares boxes and sockets with those on the front end's canvas.
 """
 
 from __future__ import annotations
