@@ -404,16 +404,16 @@ def show_drawn_result(shown: FrontEnd, server: ComfyClient, core) -> None:
 
 
 def assert_drawn_as_told(shown: FrontEnd, workflow: Workflow) -> None:
-    """Boxes and sockets on the canvas are where `canvas.py` has them, by which the layout is checked."""
+    """Boxes, and sockets with wires, are on the canvas where `canvas.py` has them, by which the layout is checked."""
     nodes = {str(node["id"]): node for node in workflow["nodes"]}
     for number, size, sockets in shown.page.evaluate(DRAWN):
         node = nodes[number]
         left, top, right, bottom = canvas.node_box(node)
         assert size == pytest.approx([right - left, bottom - top - canvas.TITLE], abs=2), node["type"]
-        told = [canvas.input_point(node, at) for at in range(len(node["inputs"]))]
-        told += [canvas.output_point(node, at) for at in range(len(node["outputs"]))]
-        for drawn, point in zip(sockets, told, strict=True):
-            assert drawn == pytest.approx(list(point), abs=2), node["type"]
+        told = [(one.get("link"), canvas.input_point(node, at)) for at, one in enumerate(node["inputs"])]
+        told += [(one["links"], canvas.output_point(node, at)) for at, one in enumerate(node["outputs"])]
+        for drawn, (linked, point) in zip(sockets, told, strict=True):
+            assert not linked or drawn == pytest.approx(list(point), abs=2), node["type"]
 
 
 def save_screenshot(shown: FrontEnd, name: str, tmp_path: Path) -> None:
