@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Locator, Page, sync_playwright
 
 from comfy_client import ComfyClient
 
@@ -23,12 +23,13 @@ QUIET = (
 )  # fmt: skip
 SETTINGS = {
     "Comfy.TutorialCompleted": True,  # a first visit would open the template browser over the canvas
+    "Comfy.OnboardingCoachmarks.Seen": ["appMode"],  # nor does the tour of apps open
     "Comfy.Minimap.Visible": False,
     "Comfy.Graph.CanvasInfo": False,
     "Comfy.Graph.CanvasMenu": False,
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # texts would be left out of a picture of a large graph
 }
-TIMEOUT = 120_000  # milliseconds
+TIMEOUT = 40_000  # milliseconds
 MARGIN = 20  # graph units around a picture of the whole graph
 SHARPER = 2  # a picture is drawn this much larger and then scaled down
 
@@ -86,11 +87,28 @@ class FrontEnd:
         """Every node type that can be put on the canvas."""
         return set(self.page.evaluate("Object.keys(LiteGraph.registered_node_types)"))
 
-    def load(self, workflow: dict[str, Any]) -> None:
-        """What dropping a workflow file on the canvas does."""
+    def load(self, workflow: dict[str, Any], app: bool | None = False) -> None:
+        """What dropping a workflow file on the canvas does.
+
+        Args:
+            workflow: in UI format.
+            app: whether to show it as an app or as a graph then; with None it stays as it opens.
+        """
         self.page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
         self.page.wait_for_function("count => app.graph._nodes.length === count", arg=len(workflow["nodes"]))
         self._settle()
+        if app is not None and app != self.shows_app():
+            self.page.evaluate("app.extensionManager.command.execute('Comfy.ToggleLinear')")
+            self._settle()
+
+    def shows_app(self) -> bool:
+        """Whether the workflow is shown as an app, a page of inputs and outputs, and not as a graph."""
+        return self.page.get_by_test_id("linear-center-panel").count() > 0
+
+    def app_inputs(self) -> dict[str, Locator]:
+        """The inputs of an app by their labels, in order; one that has a label twice is there once."""
+        items = self.page.get_by_test_id("app-mode-widget-item").all()
+        return {item.get_by_test_id("builder-widget-label").inner_text().strip(): item for item in items}
 
     def workflow(self) -> dict[str, Any]:
         """The graph on the canvas, as the front end would save it."""

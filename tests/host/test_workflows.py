@@ -30,6 +30,7 @@ import pytest
 from insightface.utils.face_align import norm_crop
 from PIL import Image, ImageFilter, ImageOps
 
+import canvas
 from browser import FrontEnd, find_chromium, front_end, save_jpeg
 from comfy_server import PACK, ComfyClient, comfy_server
 from placeholders import drawn_photo
@@ -47,6 +48,13 @@ LOADERS = (
 )  # fmt: skip
 FORMER = {"FaceIDEncode": (1, 5), "IDRouterApply": (4, 7)}  # widget values and inputs of nodes in old workflows
 UPDATE = os.environ.get("UNIPORTRAIT_UPDATE_WORKFLOWS") == "1"
+DRAWN = """() => app.graph._nodes.map(node => {
+    const width = node.flags.collapsed ? node._collapsed_width : node.size[0];
+    const height = node.flags.collapsed ? 0 : node.size[1];
+    const sockets = [...node.inputs.map((_, at) => [...node.getInputPos(at)]),
+                     ...node.outputs.map((_, at) => [...node.getOutputPos(at)])];
+    return [String(node.id), [width, height], sockets];
+})"""
 
 Workflow = dict[str, Any]
 
@@ -305,6 +313,7 @@ def test_a_workflow_on_the_canvas(shown: FrontEnd, server: ComfyClient, name: st
     save_screenshot(shown, name, tmp_path)
     assert {node["type"] for node in workflow["nodes"]} <= shown.node_types(), "missing nodes"
     assert summary(shown.workflow()) == summary(workflow)
+    assert_drawn_as_told(shown, workflow)
 
     prompt = shown.prompt()
     if UPDATE:
@@ -392,6 +401,19 @@ def show_drawn_result(shown: FrontEnd, server: ComfyClient, core) -> None:
         if node["type"] in results:
             event = {"node": str(node["id"]), "output": results[node["type"]]}
             shown.page.evaluate("event => app.api.dispatchCustomEvent('executed', event)", event)
+
+
+def assert_drawn_as_told(shown: FrontEnd, workflow: Workflow) -> None:
+    """Boxes, and sockets with wires, are on the canvas where `canvas.py` has them, by which the layout is checked."""
+    nodes = {str(node["id"]): node for node in workflow["nodes"]}
+    for number, size, sockets in shown.page.evaluate(DRAWN):
+        node = nodes[number]
+        left, top, right, bottom = canvas.node_box(node)
+        assert size == pytest.approx([right - left, bottom - top - canvas.TITLE], abs=2), node["type"]
+        told = [(one.get("link"), canvas.input_point(node, at)) for at, one in enumerate(node["inputs"])]
+        told += [(one["links"], canvas.output_point(node, at)) for at, one in enumerate(node["outputs"])]
+        for drawn, (linked, point) in zip(sockets, told, strict=True):
+            assert not linked or drawn == pytest.approx(list(point), abs=2), node["type"]
 
 
 def save_screenshot(shown: FrontEnd, name: str, tmp_path: Path) -> None:
