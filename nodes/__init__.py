@@ -5,8 +5,8 @@ from server import PromptServer
 
 from ..host.models.folders import register_folders
 from ..host.models.missing_files import add_route
-from ..host.web.people_requests import add_routes
 from ..host.web.live_viewer import add_live_routes
+from ..host.web.people_requests import add_routes
 from .apply_id_router import IDRouterApply
 from .combine_mix_adjust import MultiIDConditioning, UniPortraitAdjustFaceID, UniPortraitMixFaceID
 from .detect_faces import UniPortraitDetectFaces
