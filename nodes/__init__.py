@@ -2,7 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..host.models.folders import register_folders
+from ..host.models.folders import place_photos, register_folders
 from .apply_id_router import IDRouterApply
 from .combine_mix_adjust import MultiIDConditioning, UniPortraitAdjustFaceID, UniPortraitMixFaceID
 from .detect_faces import UniPortraitDetectFaces
@@ -49,4 +49,5 @@ class UniPortraitExtension(ComfyExtension):
 
 async def comfy_entrypoint() -> UniPortraitExtension:
     register_folders()
+    place_photos()
     return UniPortraitExtension()
