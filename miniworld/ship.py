@@ -3,15 +3,16 @@
 import shutil
 from pathlib import Path
 
-from safetensors import safe_open
 from safetensors.torch import load_file
 
+from training.data.index import load_index
 from training.run.export import FILES
 
 from .files import SHIPPED, Files
-from .weights import save_weights
+from .weights import metadata, save_weights
 
 LARGEST = 24e6  # bytes of all weights together
+ALBUMS = {"single": "one", "multi": "several"}  # folders of the photos that a stage is trained on
 PARTS = ("base/unet", "base/vae", "base/text_encoder", "base/tokenizer", "base/scheduler", "clip_vision")
 
 
@@ -31,7 +32,8 @@ def ship(out: Path, shipped: Path = SHIPPED) -> int:
     """Copy what is there of a training's output, stages I and II in half precision.
 
     Args:
-        out: folder that `python -m miniworld train` wrote to, with the stages in `single` and `multi`.
+        out: folder that `python -m miniworld train` wrote to, with the stages in `single` and `multi`, and
+            their photos in `one` and `several`.
         shipped: where to.
 
     Returns:
@@ -44,9 +46,10 @@ def ship(out: Path, shipped: Path = SHIPPED) -> int:
     places = Files(shipped)
     for stage, place in (("single", places.faceid), ("multi", places.router)):
         if (source := out / stage / FILES[stage]).is_file():
-            with safe_open(source, "pt") as file:
-                made = file.metadata()
+            made = metadata(source)
             made["command"] = f"accelerate launch -m training {stage} miniworld/configs/{stage}.toml"
+            photos = load_index(out / ALBUMS[stage])
+            made["data"] = f"{len(photos)} photos of {photos.identity.max() + 1} drawn people"
             save_weights(place, load_file(source), made)
     size = sum(file.stat().st_size for file in shipped.rglob("*.safetensors"))
     if size > LARGEST:

@@ -41,12 +41,17 @@ def begin_with(net: nn.Module, file: Path) -> nn.Module:
     return net
 
 
+def metadata(file: Path) -> dict[str, str]:
+    """What is written inside of how the weights were made."""
+    with safe_open(file, "pt") as opened:
+        return opened.metadata() or {}
+
+
 def history(file: Path) -> dict[str, str]:
     """Metadata that tell of the trainings so far of what a training goes on from; nothing where it begins anew."""
     if not file.is_file():
         return {}
-    with safe_open(file, "pt") as opened:
-        made = opened.metadata() or {}
+    made = metadata(file)
     last = {key: made[key] for key in ("steps", "batch", "seconds", "data") if key in made}
     return {"before": json.dumps([*json.loads(made.get("before", "[]")), last])}
 

@@ -23,7 +23,7 @@ PERSON_HEADS = {
 }
 """What is read off one person, cut out around the face."""
 
-PICTURE_SIZE, PERSON_SIZE = 128, 96  # sides of what the networks are shown, in pixels; a style is its finest lines
+PICTURE_SIZE, PERSON_SIZE = 64, 64  # sides of what the networks are shown, in pixels; more is slower and says no more
 PERSON_BOX = (1.25, 1.35, 1.25, 1.6)  # how far a person reaches around the face's centre, in heights of the face's box
 
 
