@@ -125,7 +125,8 @@ function element(tag, style, text = "") {
 const HOW =
     "This command gets them, in a terminal on the computer that ComfyUI runs on. It tells their licences first; some " +
     "are for research only. Press R here afterwards.";
-const BOX = `position: fixed; right: 24px; bottom: 72px; z-index: 1000; box-sizing: border-box;
+// Above the dialog with which older front ends tell of missing models.
+const BOX = `position: fixed; right: 24px; bottom: 72px; z-index: 10000; box-sizing: border-box;
     width: min(560px, calc(100vw - 96px)); max-height: 60vh; overflow: auto; padding: 14px 16px; border-radius: 8px;
     border: 1px solid var(--border-color, #555); background: var(--comfy-menu-bg, #222); color: var(--fg-color, #fff);
     font: 14px/1.45 sans-serif; box-shadow: 0 4px 20px #0008`;
