@@ -222,10 +222,11 @@ def test_several_are_dragged_and_joined(tab: Page, shown: FrontEnd) -> None:
         "face_id_2": [people[4], 0],
         "face_id_3": [people[5], 0],
     }
-    # One step takes all of it back. Where nodes are elements, the front end notes their measured sizes as a second one.
-    for _ in range(1 if is_drawn(tab) else 2):
-        tab.keyboard.press("Control+z")
+    # One step takes all of it back; a size that the front end measures afterwards may be a second one.
+    for _ in range(2):
         tab.wait_for_timeout(500)
+        if tab.evaluate("app.graph._nodes.length"):
+            tab.keyboard.press("Control+z")
     tab.wait_for_function("app.graph._nodes.length === 0")
 
 
@@ -269,6 +270,7 @@ def test_people_are_saved_from_the_canvas(tab: Page, folder: Path) -> None:
 # Many people
 
 WATCH_PAINT = """() => {
+    performance.clearResourceTimings();  // its list has an end, which the page itself has reached
     const started = performance.now();
     window.painted = new Promise(resolve => new MutationObserver((_, observer) => {
         observer.disconnect();
