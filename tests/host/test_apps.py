@@ -102,7 +102,7 @@ def test_a_prompt_typed_into_an_app_makes_a_picture(shown: FrontEnd, name: str) 
     (prompt,) = (node for node in workflow["nodes"] if node.get("title") == "Prompt")
     made = shown.prompt()
     assert [node for node, about in made.items() if WANTED in about["inputs"].values()] == [str(prompt["id"])]
-    shown.page.get_by_test_id("linear-run-button").click()
+    shown.page.get_by_test_id("linear-run-button").get_by_role("button", name="Run", exact=True).click()
     shown.page.wait_for_function(FINISHED)
     assert shown.page.evaluate(FINISHED) == 128
     assert not shown.errors
