@@ -29,7 +29,7 @@ SETTINGS = {
     "Comfy.Graph.CanvasMenu": False,
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # texts would be left out of a picture of a large graph
 }
-TIMEOUT = 40_000  # milliseconds
+TIMEOUT = 120_000  # milliseconds
 MARGIN = 20  # graph units around a picture of the whole graph
 SHARPER = 2  # a picture is drawn this much larger and then scaled down
 
