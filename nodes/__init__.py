@@ -3,7 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 from server import PromptServer
 
-from ..host.models.folders import place_photos, register_folders
+from ..host.models.folders import register_folders
 from ..host.models.missing_files import add_route
 from ..host.web.live_viewer import add_live_routes
 from ..host.web.people_requests import add_routes
@@ -53,7 +53,6 @@ class UniPortraitExtension(ComfyExtension):
 
 async def comfy_entrypoint() -> UniPortraitExtension:
     register_folders()
-    place_photos()
     if server := getattr(PromptServer, "instance", None):  # none where the host is used as a library
         add_routes(server.routes)
         add_route(server.routes)
