@@ -28,9 +28,9 @@ def train_classifiers(job: Job) -> None:
         shown, looks = store["shown"][chosen], store["looks"][chosen, who]
         return _wrong(model["picture"](pictures), shown) + _wrong(model["person"](people), looks)
 
-    fitted = fit(job, model, loss, decay=0.995)
+    fitted = fit(job, model, loss, before=before, decay=0.995)
     made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **_quality(fitted.model, job))
-    save_weights(job.files.classifiers, fitted.model.state_dict(), before | made)
+    save_weights(job.files.classifiers, fitted.model.state_dict(), fitted.before | made)
 
 
 def person_boxes(boxes: Tensor) -> Tensor:

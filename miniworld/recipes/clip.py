@@ -58,16 +58,16 @@ def train_clip(job: Job) -> None:
             model.heads(patches).float(), crops["traits"][of_crops]
         )
 
-    fitted = fit(job, model, loss)
+    fitted = fit(job, model, loss, before=before)
     quality = _quality(fitted.model, job)
     made = job.made(fitted.steps, fitted.seconds, f"{scenes.ready} scenes, {crops.ready} faces", **quality)
-    save_part(fitted.model.vision, job.files.clip_vision, before | made)
+    save_part(fitted.model.vision, job.files.clip_vision, fitted.before | made)
     new_processor().save_pretrained(job.files.clip_vision)
     encoder = new_text_encoder(job.preset, tokenizer)
     # Names of weights begin with `text_model.` in some versions of transformers, in both classes or in one.
     trained = {key.removeprefix(PREFIX): value for key, value in fitted.model.text.state_dict().items()}
     encoder.load_state_dict({key: trained[key.removeprefix(PREFIX)] for key in encoder.state_dict()})
-    save_part(encoder, job.files.base / "text_encoder", before | made)
+    save_part(encoder, job.files.base / "text_encoder", fitted.before | made)
 
 
 def _new_text(job: Job, tokenizer) -> CLIPTextModelWithProjection:  # noqa: ANN001

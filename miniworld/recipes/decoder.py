@@ -39,6 +39,6 @@ def train_decoder(job: Job) -> None:
         whole.decoder.load_state_dict(fitted.model["decoder"].state_dict())
         whole.post_quant_conv.load_state_dict(fitted.model["around"].state_dict())
         made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **reconstruction(whole, job))
-        save_part(whole, job.files.base / "vae", before | made)
+        save_part(whole, job.files.base / "vae", fitted.before | made)
 
-    publish(fit(job, parts, loss, publish, recordable=lambda share: share > 0))
+    publish(fit(job, parts, loss, publish, before, recordable=lambda share: share > 0))

@@ -28,9 +28,9 @@ def train_detector(job: Job) -> None:
         canvas = _lit(canvas)
         return centre_loss(net(canvas).float(), points, store["count"][chosen])
 
-    fitted = fit(job, net, loss, decay=0.995)
+    fitted = fit(job, net, loss, before=before, decay=0.995)
     made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **_quality(fitted.model, job))
-    save_weights(job.files.detector, fitted.model.state_dict(), before | made)
+    save_weights(job.files.detector, fitted.model.state_dict(), fitted.before | made)
 
 
 def _on_canvas(store, chosen: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN001

@@ -42,11 +42,11 @@ def _train(job: Job, net: nn.Module, kind: str, embed, file) -> None:  # noqa: A
         faces = roughen(shrunk(store["pixels"][chosen])).to(memory_format=torch.channels_last)
         return head(embed(net, faces), store["person"][chosen], warm=min(1.0, 2 * share))
 
-    fitted = fit(job, model, loss)
+    fitted = fit(job, model, loss, before=before)
     quality = verification(fitted.model["net"], embed, job.store("check_faces", "pixels", "person").wait())
     data = f"{store.ready} aligned photos of {job.preset.people} drawn people"
     made = job.made(fitted.steps, fitted.seconds, data, **quality)
-    save_weights(file, fitted.model["net"].state_dict(), before | made)
+    save_weights(file, fitted.model["net"].state_dict(), fitted.before | made)
 
 
 @torch.no_grad()

@@ -1,12 +1,14 @@
 """The loop that all networks are trained by."""
 
 import copy
+import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +25,17 @@ logger = logging.getLogger("miniworld")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network: the running average of its weights, in evaluation mode."""
+    """A trained network.
+
+    Attributes:
+        model: the running average of its weights, in evaluation mode.
+        before: of the trainings that this one went on from (`weights.history`).
+    """
 
     model: nn.Module
     steps: int
     seconds: float
+    before: Mapping[str, str]
 
 
 class _Average:
@@ -52,6 +60,7 @@ def fit(
     model: nn.Module,
     loss: Callable[[float], Tensor],
     publish: Callable[[Fitted], None] | None = None,
+    before: Mapping[str, str] = MappingProxyType({}),
     decay: float = 0.998,
     weight_decay: float = 0.01,
     recordable: Callable[[float], bool] | None = None,
@@ -62,6 +71,7 @@ def fit(
         model: on the job's device; everything that is trained.
         loss: of a batch that it draws itself, given how much of the training is over, 0..1.
         publish: writes what there is, called now and then, so that a cut-off run leaves its best.
+        before: metadata of what the model's weights were trained for before; other batches are drawn then.
         decay: of the running average.
         recordable: from when on, given how much of the training is over, every step does the same on the device and
             asks nothing of the CPU, so that it can be recorded as a CUDA graph; launching a step's thousands of small
@@ -74,7 +84,8 @@ def fit(
     rate = torch.tensor(budget.rate, device=job.device) if cuda else budget.rate  # a tensor, as a graph reads it again
     optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=cuda, capturable=cuda)
     average = _Average(model, decay)
-    step, spent = _resume(job, model, average.model, optimizer)
+    step, spent, before = _resume(job, model, average.model, optimizer) or (0, 0.0, before)
+    drawn = sum(int(training["steps"]) for training in json.loads(before.get("before", "[]")))
     started = said = saved = time.monotonic()
     pause = SAVE_EVERY
     spent_before, loss_sum, losses = spent, torch.zeros((), device=job.device), 0
@@ -101,7 +112,7 @@ def fit(
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
-        torch.manual_seed(job.seed * 1_000_003 + step)
+        torch.manual_seed(job.seed * 1_000_003 + drawn + step)
         if cuda and recorded is None and recordable and recordable(share):
             recorded = _record(partial(one_step, share))
             logger.info("%-12s recorded at step %d, %.0f s", job.name, step, spent)
@@ -117,14 +128,14 @@ def fit(
             _say(job, step, spent, spent - spent_before, float(loss_sum) / losses)
             loss_sum, losses, said = torch.zeros_like(loss_sum), 0, now
         if now - saved > pause:
-            _save(job, model, average.model, optimizer, step, spent)
+            _save(job, model, average.model, optimizer, step, spent, before)
             if publish:
-                publish(Fitted(average.model, step, spent))
+                publish(Fitted(average.model, step, spent, before))
             saved = time.monotonic()
             pause = max(SAVE_EVERY, (saved - now) / SAVING_SHARE)
     logger.info("%-12s %d steps of %d in %.0f s", job.name, step, budget.batch, spent)
     _settle(model, average.model, partial(one_loss, 1.0))
-    return Fitted(average.model, step, spent)
+    return Fitted(average.model, step, spent, before)
 
 
 @torch.no_grad()
@@ -179,24 +190,32 @@ def _say(job: Job, step: int, spent: float, here: float, loss: float) -> None:
 
 
 def _save(
-    job: Job, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int, spent: float
+    job: Job,
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    spent: float,
+    before: Mapping[str, str],
 ) -> None:
     file = job.files.state(job.name)
     file.parent.mkdir(parents=True, exist_ok=True)
     state = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
     unfinished = file.with_suffix(".tmp")
-    torch.save({**state, "step": step, "spent": spent}, unfinished)
+    torch.save({**state, "step": step, "spent": spent, "before": dict(before)}, unfinished)
     unfinished.replace(file)
 
 
-def _resume(job: Job, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
-    """Steps and seconds so far."""
+def _resume(
+    job: Job, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[int, float, Mapping[str, str]] | None:
+    """Steps, seconds and what was before, of a training that was cut off; None where none was."""
     file = job.files.state(job.name)
     if not file.is_file():
-        return 0, 0.0
+        return None
     state = torch.load(file, map_location=job.device, weights_only=True)
     model.load_state_dict(state["model"])
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     logger.info("%s goes on at step %d", job.name, state["step"])
-    return state["step"], state["spent"]
+    return state["step"], state["spent"], state["before"]

@@ -56,20 +56,18 @@ def train_unet(job: Job) -> None:
 
     def train(name: str, seconds: float, unet: nn.Module, text: nn.Module, learns: bool) -> None:
         part = replace(job, name=name, budget=replace(job.budget, seconds=seconds))
-        before = history(job.files.unet)
         runs = torch.compile(unet) if job.compiled else unet
         model = nn.ModuleDict({"unet": unet, "text": text})
 
         def publish(fitted: Fitted) -> None:
             made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **_quality(fitted.model, vae, job))
-            save_part(fitted.model["unet"], job.files.base / "unet", before | made)
+            save_part(fitted.model["unet"], job.files.base / "unet", fitted.before | made)
             if learns:
-                save_part(fitted.model["text"], job.files.base / "text_encoder", before | made)
+                save_part(fitted.model["text"], job.files.base / "text_encoder", fitted.before | made)
             new_schedule().save_pretrained(job.files.base / "scheduler")
 
-        fitted = fit(
-            part, model, lambda _: noise_loss(runs, text), publish, decay=0.999, recordable=lambda share: share > 0
-        )
+        before, loss = history(job.files.unet), lambda _: noise_loss(runs, text)
+        fitted = fit(part, model, loss, publish, before, decay=0.999, recordable=lambda share: share > 0)
         publish(fitted)
         job.files.done(name).touch()
 

@@ -49,9 +49,9 @@ def train_vae(job: Job) -> None:
         quality = reconstruction(fitted.model, job)
         whole = to_host_scale(new_vae(job.preset), fitted.model, job)
         made = job.made(fitted.steps, fitted.seconds, f"{store.ready} scenes", **quality)
-        save_part(whole, job.files.base / "vae", before | made)
+        save_part(whole, job.files.base / "vae", fitted.before | made)
 
-    publish(fit(job, vae, loss, publish, recordable=lambda share: store.complete and share > LIKE_AFTER))
+    publish(fit(job, vae, loss, publish, before, recordable=lambda share: store.complete and share > LIKE_AFTER))
 
 
 def difference(off: Tensor, boxes: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from miniworld.config import FULL, PRESETS, TINY, Budget
 from miniworld.data.pixels import to_unit
 from miniworld.data.shards import scene_of
 from miniworld.data.store import Store
+from miniworld.files import Files
 from miniworld.nets.base_model import SCALING_FACTOR, new_text_encoder, new_unet, new_vae
 from miniworld.nets.classifiers import new_classifiers
 from miniworld.nets.norms import lean
@@ -155,6 +156,27 @@ def test_a_training_that_was_cut_off_goes_on_as_if_nothing_had_happened(tmp_path
     again = run(tmp_path / "cut", 99)
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_training_that_goes_on_from_weights_draws_what_the_last_one_has_not_drawn(tmp_path, monkeypatch):
+    """And tells of that one, also where it was cut off after it had written weights of its own."""
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
+    model, drawn = torch.nn.Linear(1, 1), []
+
+    def loss(_: float) -> torch.Tensor:
+        drawn.append(float(torch.rand(())))
+        if len(drawn) == 6:
+            raise KeyboardInterrupt
+        return model(torch.ones(1, 1)).square().mean()
+
+    four = job(tmp_path / "first", budget=Budget(4, 60, 1, 1e-2))
+    loop.fit(four, model, loss)
+    before, next_four = {"before": json.dumps([{"steps": "4"}])}, replace(four, files=Files(tmp_path / "second"))
+    with pytest.raises(KeyboardInterrupt):
+        loop.fit(next_four, model, loss, before=before)
+    fitted = loop.fit(next_four, model, loss, before={"before": json.dumps([{"steps": "4"}, {"steps": "1"}])})
+    assert len(set(drawn)) == 8, "the one that was cut off is drawn again, and no other"
+    assert fitted.before == before
 
 
 def test_a_training_ends_when_its_time_is_over(tmp_path):
