@@ -164,4 +164,4 @@ def test_one_person_alone_and_windows_of_frames_show_nothing(unet, uniportrait, 
     assert not seen.of(STEP)
     region = run_node("UniPortraitAdjustFaceID", face_id=two[:1], weight=1.0, mask=UPPER[None])
     sample(apply(unet, uniportrait, region), steps=1)
-    assert seen.of(STEP)[0]["shares"] == pytest.approx((0.5,), abs=0.01)
+    assert seen.of(STEP)[0]["shares"] == pytest.approx((0.5,), abs=0.1)  # the edge of the mask is soft
