@@ -67,6 +67,7 @@ ARROW = """([id, name]) => {
 }"""
 HIDDEN = """id => app.graph.getNodeById(id).widgets.filter(widget => widget.name === '$$canvas-image-preview')
     .map(widget => Boolean(widget.hidden))"""
+BREAK = "() => { LiteGraph.LGraphNode.prototype.addDOMWidget = () => { throw new Error('no such thing') } }"
 SCALES = (number / 20 for number in itertools.count(1))  # structure_scale
 SAVED = {  # what a workflow holds of the nodes' widgets, by position
     "encode": ["largest", 0, "error", 0.5, "photos of one person"],  # after structure_scale
@@ -332,7 +333,7 @@ def test_a_script_that_fails_stops_nothing(shown: FrontEnd, server: ComfyClient)
     warnings: list[str] = []
     shown.page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
     shown.open(server.url, "FaceIDEncode")
-    shown.page.evaluate("LiteGraph.LGraphNode.prototype.addDOMWidget = () => { throw new Error('no such thing') }")
+    shown.page.evaluate(BREAK)
     build(shown.page)
     shown.run()
     assert shown.page.locator(".up-faces").count() == 0

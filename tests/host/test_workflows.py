@@ -48,13 +48,18 @@ LOADERS = (
 )  # fmt: skip
 FORMER = {"FaceIDEncode": (1, 5), "IDRouterApply": (4, 7)}  # widget values and inputs of nodes in old workflows
 UPDATE = os.environ.get("UNIPORTRAIT_UPDATE_WORKFLOWS") == "1"
-DRAWN = """() => app.graph._nodes.map(node => {
-    const width = node.flags.collapsed ? node._collapsed_width : node.size[0];
-    const height = node.flags.collapsed ? 0 : node.size[1];
-    const sockets = [...node.inputs.map((_, at) => [...node.getInputPos(at)]),
-                     ...node.outputs.map((_, at) => [...node.getOutputPos(at)])];
-    return [String(node.id), [width, height], sockets];
-})"""
+DRAWN = """() => [
+    app.graph._nodes.map(node => {
+        const folded = node.flags.collapsed;
+        return [String(node.id), [folded ? node._collapsed_width : node.size[0], folded ? 0 : node.size[1]]];
+    }),
+    [...app.graph.links.values()].map(link => [
+        link.id,
+        [...app.graph.getNodeById(link.origin_id).getOutputPos(link.origin_slot)],
+        [...app.graph.getNodeById(link.target_id).getInputPos(link.target_slot)],
+    ]),
+]"""
+NEAR = 5  # pixels; a folded node is as wide as its title is in the browser's font
 
 Workflow = dict[str, Any]
 
@@ -404,16 +409,20 @@ def show_drawn_result(shown: FrontEnd, server: ComfyClient, core) -> None:
 
 
 def assert_drawn_as_told(shown: FrontEnd, workflow: Workflow) -> None:
-    """Boxes, and sockets with wires, are on the canvas where `canvas.py` has them, by which the layout is checked."""
+    """Boxes and ends of wires are on the canvas where `canvas.py` has them, by which the layout is checked."""
     nodes = {str(node["id"]): node for node in workflow["nodes"]}
-    for number, size, sockets in shown.page.evaluate(DRAWN):
-        node = nodes[number]
-        left, top, right, bottom = canvas.node_box(node)
-        assert size == pytest.approx([right - left, bottom - top - canvas.TITLE], abs=2), node["type"]
-        told = [(one.get("link"), canvas.input_point(node, at)) for at, one in enumerate(node["inputs"])]
-        told += [(one["links"], canvas.output_point(node, at)) for at, one in enumerate(node["outputs"])]
-        for drawn, (linked, point) in zip(sockets, told, strict=True):
-            assert not linked or drawn == pytest.approx(list(point), abs=2), node["type"]
+    boxes, wires = shown.page.evaluate(DRAWN)
+    for number, size in boxes:
+        left, top, right, bottom = canvas.node_box(nodes[number])
+        assert size == pytest.approx([right - left, bottom - top - canvas.TITLE], abs=NEAR), nodes[number]["type"]
+    told = {
+        link: (canvas.output_point(nodes[str(source)], output), canvas.input_point(nodes[str(target)], taken))
+        for link, source, output, target, taken, _ in workflow["links"]
+    }
+    assert sorted(told) == sorted(number for number, *_ in wires)
+    for number, *ends in wires:
+        for drawn, point in zip(ends, told[number], strict=True):
+            assert drawn == pytest.approx(list(point), abs=NEAR), f"wire {number}"
 
 
 def save_screenshot(shown: FrontEnd, name: str, tmp_path: Path) -> None:
