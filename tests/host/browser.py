@@ -105,11 +105,14 @@ class FrontEnd:
         self.page.evaluate("""() => {
             window.runEnded = false;
             for (const event of ['execution_success', 'execution_error', 'execution_interrupted'])
-                app.api.addEventListener(event, () => { window.runEnded = event }, { once: true });
+                app.api.addEventListener(event, ({ detail }) => {
+                    window.runEnded = [event, detail?.exception_message ?? ''];
+                }, { once: true });
             return app.queuePrompt(0);
         }""")
         self.page.wait_for_function("() => window.runEnded")
-        assert self.page.evaluate("window.runEnded") == "execution_success"
+        ended, message = self.page.evaluate("window.runEnded")
+        assert ended == "execution_success", message
         self._settle()
 
     def pictures_under_nodes(self) -> dict[str, list[list[tuple[int, int]]]]:

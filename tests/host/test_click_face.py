@@ -46,9 +46,10 @@ BUILD = """([nodes, links, size]) => {
     const made = {};
     for (const [name, type, pos, values] of nodes) {
         const node = made[name] = LiteGraph.createNode(type);
+        const all = { ...Object.fromEntries((node.widgets ?? []).map(found => [found.name, found.value])), ...values };
         node.pos = pos;
-        app.graph.add(node);
-        for (const [key, value] of Object.entries(values)) node.widgets.find(found => found.name === key).value = value;
+        app.graph.add(node);  // which gives it what a former node of its id had in its widgets
+        for (const widget of node.widgets ?? []) widget.value = all[widget.name];
         node.setSize([size[0], Math.max(size[1], node.size[1])]);
     }
     for (const [from, output, to, input] of links)
@@ -67,6 +68,7 @@ ARROW = """([id, name]) => {
 }"""
 HIDDEN = """id => app.graph.getNodeById(id).widgets.filter(widget => widget.name === '$$canvas-image-preview')
     .map(widget => Boolean(widget.hidden))"""
+BREAK = "() => { LiteGraph.LGraphNode.prototype.addDOMWidget = () => { throw new Error('no such thing') } }"
 SCALES = (number / 20 for number in itertools.count(1))  # structure_scale
 SAVED = {  # what a workflow holds of the nodes' widgets, by position
     "encode": ["largest", 0, "error", 0.5, "photos of one person"],  # after structure_scale
@@ -332,7 +334,7 @@ def test_a_script_that_fails_stops_nothing(shown: FrontEnd, server: ComfyClient)
     warnings: list[str] = []
     shown.page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
     shown.open(server.url, "FaceIDEncode")
-    shown.page.evaluate("LiteGraph.LGraphNode.prototype.addDOMWidget = () => { throw new Error('no such thing') }")
+    shown.page.evaluate(BREAK)
     build(shown.page)
     shown.run()
     assert shown.page.locator(".up-faces").count() == 0
