@@ -46,9 +46,10 @@ BUILD = """([nodes, links, size]) => {
     const made = {};
     for (const [name, type, pos, values] of nodes) {
         const node = made[name] = LiteGraph.createNode(type);
+        const all = { ...Object.fromEntries((node.widgets ?? []).map(found => [found.name, found.value])), ...values };
         node.pos = pos;
-        app.graph.add(node);
-        for (const [key, value] of Object.entries(values)) node.widgets.find(found => found.name === key).value = value;
+        app.graph.add(node);  // which gives it what a former node of its id had in its widgets
+        for (const widget of node.widgets ?? []) widget.value = all[widget.name];
         node.setSize([size[0], Math.max(size[1], node.size[1])]);
     }
     for (const [from, output, to, input] of links)
