@@ -132,7 +132,7 @@ def sampled(model):
     return seen.counts
 
 
-@pytest.mark.parametrize(("regions", "most"), [(False, 36), (True, 56)])
+@pytest.mark.parametrize(("regions", "most"), [(False, 38), (True, 60)])
 def test_a_live_map_costs_nobody_but_who_looks(unet, uniportrait, core, pack, monkeypatch, regions, most):
     """Not one operation where nobody looks; where somebody does, few per step, and none that waits but for the copy."""
     two = small.people(core, 2)

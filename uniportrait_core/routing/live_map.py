@@ -93,10 +93,12 @@ def _groups(decisions: Sequence[Decision]) -> list[list[Decision]]:
 def _summed(alike: Sequence[Decision], numbers: Tensor) -> Tensor:
     """The sum over layers of everybody's share, (1, people, rows, columns), float32; numbers are (people, 1, 1)."""
     rows = torch.stack([decision.rows for decision in alike])[..., alike[0].row, :]
+    if rows.device != numbers.device:  # a host with several GPUs
+        rows = rows.to(numbers.device)
     if rows.ndim == 2:
-        shares = (rows.to(numbers.device) == numbers).sum(dim=1, dtype=torch.float32)
+        shares = (rows == numbers).sum(dim=1, dtype=torch.float32)
     else:
-        rows = rows.to(numbers.device, torch.float32)
+        rows = rows.float()
         # As in a record: people whom the router cannot tell apart have a spot together.
         shares = (rows / rows.sum(dim=1, keepdim=True).clamp(min=1)).sum(dim=0)
     return shares.view(1, len(numbers), *alike[0].place.grid)
