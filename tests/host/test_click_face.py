@@ -293,7 +293,7 @@ def test_saved_workflows_hold_what_they_held(canvas: Canvas) -> None:
     canvas.build()
     workflow = canvas.shown.workflow()
     for name, values in SAVED.items():
-        (node,) = (node for node in workflow["nodes"] if node["id"] == canvas.ids[name])
+        (node,) = (node for node in workflow["nodes"] if str(node["id"]) == str(canvas.ids[name]))
         assert node["widgets_values"][-len(values) :] == values
         assert len(node["widgets_values"]) == {"encode": 6, "detect": 3}[name]
     canvas.shown.load(workflow)
