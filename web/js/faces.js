@@ -1,9 +1,8 @@
 // @ts-check
 // Click the face: photos under Encode Face ID and Detect Faces, with frames to choose a face by.
 
-// @ts-ignore: the front end serves it
 import { app as frontEnd } from "../../../scripts/app.js";
-import { outputKey, setWidgets, valueOf } from "./faces/graph.js";
+import { outputKey, setWidgets, widgetValue } from "./faces/graph.js";
 import { photosOf } from "./faces/numbering.js";
 import { makePanel } from "./faces/panel.js";
 import { passOn } from "./faces/pass_on.js";
@@ -31,28 +30,32 @@ const LOOK_AGAIN = 200; // milliseconds
  * }} Shown
  */
 
-register(/** @type {App} */ (frontEnd));
+register(/** @type {App} */ (/** @type {unknown} */ (frontEnd)));
 
 /** @param {App} app */
 function register(app) {
-  /** @type {Set<Shown>} */
-  const all = new Set();
-  const guard = makeGuard();
-  app.registerExtension({
-    name: "UniPortrait.Faces",
-    setup: guard(() => {
-      addStyle();
-      // Values change by typing, undo, scripts, in subgraphs: no hook tells of all of them.
-      setInterval(
-        guard(() => document.hidden || all.forEach((shown) => draw(app, shown))),
-        LOOK_AGAIN,
-      );
-    }),
-    nodeCreated: guard((/** @type {GraphNode} */ node) => {
-      if (node.comfyClass === ENCODE || node.comfyClass === DETECT) attach(app, node, all, guard);
-    }),
-    onNodeOutputsUpdated: guard(() => all.forEach((shown) => take(app, shown, undefined))),
-  });
+    /** @type {Set<Shown>} */
+    const all = new Set();
+    const guard = makeGuard();
+    app.registerExtension({
+        name: "UniPortrait.Faces",
+        setup: guard(() => {
+            addStyle();
+            // Values change by typing, undo, scripts, in subgraphs: no hook tells of all of them.
+            setInterval(
+                guard(() => {
+                    if (!document.hidden) for (const shown of all) draw(app, shown);
+                }),
+                LOOK_AGAIN,
+            );
+        }),
+        nodeCreated: guard((/** @type {GraphNode} */ node) => {
+            if (node.comfyClass === ENCODE || node.comfyClass === DETECT) attach(app, node, all, guard);
+        }),
+        onNodeOutputsUpdated: guard(() => {
+            for (const shown of all) take(app, shown, undefined);
+        }),
+    });
 }
 
 /**
@@ -60,17 +63,17 @@ function register(app) {
  * @returns {<F extends (...values: any[]) => unknown>(run: F) => (...values: Parameters<F>) => void}
  */
 function makeGuard() {
-  let off = false;
-  return (run) =>
-    (...values) => {
-      if (off) return;
-      try {
-        run(...values);
-      } catch (error) {
-        off = true;
-        console.warn("UniPortrait: choosing faces by a click is off.", error);
-      }
-    };
+    let off = false;
+    return (run) =>
+        (...values) => {
+            if (off) return;
+            try {
+                run(...values);
+            } catch (error) {
+                off = true;
+                console.warn("UniPortrait: choosing faces by a click is off.", error);
+            }
+        };
 }
 
 /**
@@ -80,16 +83,38 @@ function makeGuard() {
  * @param {ReturnType<typeof makeGuard>} guard
  */
 function attach(app, node, all, guard) {
-  /** @type {Shown} */
-  const shown = { node, runs: [], drawn: "", choose: guard((photo, frame) => choose(app, shown, photo, frame)) };
-  const restore = guard(() => take(app, shown, undefined));
-  if (node.graph) all.add(shown);
-  after(node, "onExecuted", guard((output) => take(app, shown, output)));
-  after(node, "onConfigure", () => queueMicrotask(restore)); // the front end may know what it showed before an undo
-  after(node, "onAdded", guard(() => all.add(shown)));
-  after(node, "onRemoved", guard(() => all.delete(shown)));
-  if (node.comfyClass === DETECT) after(node, "onDrawBackground", guard(() => hidePreview(shown)));
-  for (const widget of node.widgets ?? []) after(widget, "callback", guard(() => draw(app, shown)));
+    /** @type {Shown} */
+    const shown = { node, runs: [], drawn: "", choose: guard((photo, frame) => choose(app, shown, photo, frame)) };
+    const restore = guard(() => take(app, shown, undefined));
+    if (node.graph) all.add(shown);
+    after(
+        node,
+        "onExecuted",
+        guard((output) => take(app, shown, output)),
+    );
+    after(node, "onConfigure", () => queueMicrotask(restore)); // the front end may know what it showed before an undo
+    after(
+        node,
+        "onAdded",
+        guard(() => all.add(shown)),
+    );
+    after(
+        node,
+        "onRemoved",
+        guard(() => all.delete(shown)),
+    );
+    if (node.comfyClass === DETECT)
+        after(
+            node,
+            "onDrawBackground",
+            guard(() => hidePreview(shown)),
+        );
+    for (const widget of node.widgets ?? [])
+        after(
+            widget,
+            "callback",
+            guard(() => draw(app, shown)),
+        );
 }
 
 /**
@@ -100,12 +125,12 @@ function attach(app, node, all, guard) {
  * @param {(...values: any[]) => unknown} run
  */
 function after(object, name, run) {
-  const former = object[name];
-  object[name] = function (/** @type {any[]} */ ...values) {
-    const result = former?.apply(this, values);
-    run(...values);
-    return result;
-  };
+    const former = object[name];
+    object[name] = function (/** @type {any[]} */ ...values) {
+        const result = former?.apply(this, values);
+        run(...values);
+        return result;
+    };
 }
 
 /**
@@ -115,15 +140,15 @@ function after(object, name, run) {
  * @param {{ faces?: unknown } | undefined} output
  */
 function take(app, shown, output) {
-  const kept = app.nodeOutputs?.[outputKey(shown.node)] ?? output;
-  if (!kept || !("faces" in kept)) return;
-  shown.runs = photosOf(kept.faces);
-  shown.drawn = "";
-  if (shown.runs.length) addPanel(app, shown);
-  if (shown.widget) shown.widget.hidden = !shown.runs.length;
-  if (shown.panel) shown.panel.element.hidden = !shown.runs.length;
-  draw(app, shown);
-  hidePreview(shown);
+    const kept = app.nodeOutputs?.[outputKey(shown.node)] ?? output;
+    if (!kept || !("faces" in kept)) return;
+    shown.runs = photosOf(kept.faces);
+    shown.drawn = "";
+    if (shown.runs.length) addPanel(app, shown);
+    if (shown.widget) shown.widget.hidden = !shown.runs.length;
+    if (shown.panel) shown.panel.element.hidden = !shown.runs.length;
+    draw(app, shown);
+    hidePreview(shown);
 }
 
 /**
@@ -131,22 +156,22 @@ function take(app, shown, output) {
  * @param {Shown} shown
  */
 function addPanel(app, shown) {
-  const { node } = shown;
-  if (shown.panel || !node.addDOMWidget) return;
-  const panel = makePanel(shown.choose);
-  const widget = node.addDOMWidget(WIDGET, "uniportrait-faces", panel.element, {
-    serialize: false,
-    hideOnZoom: false,
-    hideInPanel: true,
-    margin: MARGIN,
-    getMinHeight: () => panel.height(node.size[0] - 2 * MARGIN) + 2 * MARGIN,
-    getValue: () => "",
-    setValue: () => {},
-  });
-  widget.serialize = false; // workflows hold widgets by position
-  shown.panel = panel;
-  shown.widget = widget;
-  passOn(app, panel.element);
+    const { node } = shown;
+    if (shown.panel || !node.addDOMWidget) return;
+    const panel = makePanel(shown.choose);
+    const widget = node.addDOMWidget(WIDGET, "uniportrait-faces", panel.element, {
+        serialize: false,
+        hideOnZoom: false,
+        hideInPanel: true,
+        margin: MARGIN,
+        getMinHeight: () => panel.height(node.size[0] - 2 * MARGIN) + 2 * MARGIN,
+        getValue: () => "",
+        setValue: () => {},
+    });
+    widget.serialize = false; // workflows hold widgets by position
+    shown.panel = panel;
+    shown.widget = widget;
+    passOn(app, panel.element);
 }
 
 /**
@@ -154,9 +179,9 @@ function addPanel(app, shown) {
  * @param {GraphNode} node
  */
 function fit(node) {
-  const height = node.computeSize?.()[1] ?? 0;
-  if (node.size[1] < height) node.setSize?.([node.size[0], height]);
-  node.setDirtyCanvas?.(true, true);
+    const height = node.computeSize?.()[1] ?? 0;
+    if (node.size[1] < height) node.setSize?.([node.size[0], height]);
+    node.setDirtyCanvas?.(true, true);
 }
 
 /**
@@ -165,16 +190,17 @@ function fit(node) {
  * @param {Shown} shown
  */
 function draw(app, shown) {
-  const { node, panel, runs } = shown;
-  if (!panel || !runs.length) return;
-  const address = (/** @type {Photo} */ photo) => app.api.apiURL(`/view?${new URLSearchParams(photo.photo)}`);
-  const view = node.comfyClass === ENCODE ? viewOfEncode(node, runs.flat(), address) : viewOfDetect(node, runs, address);
-  const drawn = JSON.stringify(view);
-  if (drawn === shown.drawn) return;
-  const first = !shown.drawn;
-  shown.drawn = drawn;
-  panel.show(view.photos, view.locked);
-  if (first) fit(node);
+    const { node, panel, runs } = shown;
+    if (!panel || !runs.length) return;
+    const address = (/** @type {Photo} */ photo) => app.api.apiURL(`/view?${new URLSearchParams(photo.photo)}`);
+    const view =
+        node.comfyClass === ENCODE ? viewOfEncode(node, runs.flat(), address) : viewOfDetect(node, runs, address);
+    const drawn = JSON.stringify(view);
+    if (drawn === shown.drawn) return;
+    const first = !shown.drawn;
+    shown.drawn = drawn;
+    panel.show(view.photos, view.locked);
+    if (first) fit(node);
 }
 
 /**
@@ -182,14 +208,14 @@ function draw(app, shown) {
  * @param {Shown} shown
  */
 function hidePreview({ node, widget }) {
-  if (node.comfyClass !== DETECT) return;
-  const hidden = Boolean(widget && !widget.hidden);
-  node.hideOutputImages = hidden;
-  const preview = node.widgets?.find(({ name }) => name === PREVIEW);
-  if (!preview || preview.hidden === hidden) return;
-  preview.hidden = hidden;
-  if (hidden) preview.computeLayoutSize = () => ({ minHeight: 0, maxHeight: 0, minWidth: 1 });
-  else delete preview.computeLayoutSize; // its class has the real one
+    if (node.comfyClass !== DETECT) return;
+    const hidden = Boolean(widget && !widget.hidden);
+    node.hideOutputImages = hidden;
+    const preview = node.widgets?.find(({ name }) => name === PREVIEW);
+    if (!preview || preview.hidden === hidden) return;
+    preview.hidden = hidden;
+    if (hidden) preview.computeLayoutSize = () => ({ minHeight: 0, maxHeight: 0, minWidth: 1 });
+    else delete preview.computeLayoutSize; // its class has the real one
 }
 
 /**
@@ -199,26 +225,26 @@ function hidePreview({ node, widget }) {
  * @param {Frame} frame
  */
 function choose(app, shown, photo, frame) {
-  const { node, panel, runs } = shown;
-  const number = frame.number;
-  if (!panel || number === null) return;
-  if (node.comfyClass === ENCODE) {
-    if (valueOf(node, "face_index", -1) !== number) setWidgets(app, node, { face_index: number });
-    draw(app, shown);
-    return;
-  }
-  const choices = takersOf(node, runs, app).map((taker) => ({
-    label: taker.title,
-    run: () => {
-      const given = taker.choose(photo, frame.face, number);
-      draw(app, shown);
-      panel.say(given ? WORDS.given(number, taker.title) : WORDS.locked(taker.title));
-    },
-  }));
-  const copy = { label: WORDS.copy(number), run: () => void copyNumber(panel, number) };
-  if (!choices.length) copy.run();
-  else if (choices.length === 1) choices[0].run();
-  else panel.offer(WORDS.question(number), [...choices, copy]);
+    const { node, panel, runs } = shown;
+    const number = frame.number;
+    if (!panel || number === null) return;
+    if (node.comfyClass === ENCODE) {
+        if (widgetValue(node, "face_index", -1) !== number) setWidgets(app, node, { face_index: number });
+        draw(app, shown);
+        return;
+    }
+    const choices = takersOf(node, runs, app).map((taker) => ({
+        label: taker.title,
+        run: () => {
+            const given = taker.choose(photo, frame.face, number);
+            draw(app, shown);
+            panel.say(given ? WORDS.given(number, taker.title) : WORDS.locked(taker.title));
+        },
+    }));
+    const copy = { label: WORDS.copy(number), run: () => void copyNumber(panel, number) };
+    if (!choices.length) copy.run();
+    else if (choices.length === 1) choices[0].run();
+    else panel.offer(WORDS.question(number), [...choices, copy]);
 }
 
 /**
@@ -226,10 +252,10 @@ function choose(app, shown, photo, frame) {
  * @param {number} number
  */
 async function copyNumber(panel, number) {
-  try {
-    await navigator.clipboard.writeText(`${number}`);
-    panel.say(WORDS.copied(number));
-  } catch {
-    panel.say(WORDS.notCopied(number)); // a page that is not served by https may not copy
-  }
+    try {
+        await navigator.clipboard.writeText(`${number}`);
+        panel.say(WORDS.copied(number));
+    } catch {
+        panel.say(WORDS.notCopied(number)); // a page that is not served by https may not copy
+    }
 }

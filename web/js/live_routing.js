@@ -9,9 +9,7 @@
  * @typedef {import("./live_routing/types.js").Step} Step
  */
 
-// @ts-expect-error: the front end serves it
 import { api as givenApi } from "../../../scripts/api.js";
-// @ts-expect-error: the front end serves it
 import { app as givenApp } from "../../../scripts/app.js";
 import { makeAsking } from "./live_routing/asking.js";
 import { nodeOf } from "./live_routing/nodes.js";
@@ -19,8 +17,8 @@ import { addPanel, fit } from "./live_routing/widget.js";
 
 /** @type {Api} */
 const api = givenApi;
-/** @type {{ graph?: Graph, rootGraph?: Graph, registerExtension: (extension: object) => void }} */
-const app = givenApp;
+/** @typedef {{ graph?: Graph, rootGraph?: Graph, registerExtension: (extension: object) => void }} App */
+const app = /** @type {App} */ (/** @type {unknown} */ (givenApp));
 
 /** Where the front end keeps whether somebody wants to look. */
 const SETTING = {

@@ -3,7 +3,6 @@
  * Colours for the wires and slots of the pack's own types, in the classic canvas and in Vue nodes. The user's colour
  * palette goes first, if it names one of the types.
  */
-// @ts-ignore: the front end serves it
 import { app } from "../../../scripts/app.js";
 
 /**
@@ -13,12 +12,12 @@ import { app } from "../../../scripts/app.js";
  * @type {Readonly<Record<string, string>>}
  */
 const COLOURS = Object.freeze({
-  UNIPORTRAIT: "#a56900",
-  UNIPORTRAIT_FACE_ID: "#ff0069",
-  UNIPORTRAIT_DETECTOR: "#009600",
-  UNIPORTRAIT_ROUTING: "#0078ff",
-  UNIPORTRAIT_IP_ADAPTER: "#0096a5",
-  UNIPORTRAIT_STYLE: "#f000f0",
+    UNIPORTRAIT: "#a56900",
+    UNIPORTRAIT_FACE_ID: "#ff0069",
+    UNIPORTRAIT_DETECTOR: "#009600",
+    UNIPORTRAIT_ROUTING: "#0078ff",
+    UNIPORTRAIT_IP_ADAPTER: "#0096a5",
+    UNIPORTRAIT_STYLE: "#f000f0",
 });
 
 /**
@@ -28,33 +27,33 @@ const COLOURS = Object.freeze({
  * @param {Record<string, string> | undefined} table of the canvas; nothing happens if this front end has none
  */
 function addFallbacks(table) {
-  if (!table) return;
-  for (const [type, colour] of Object.entries(COLOURS)) {
-    let given = table[type];
-    Object.defineProperty(table, type, {
-      configurable: true,
-      enumerable: true,
-      get: () => given || colour,
-      set: (value) => {
-        given = value;
-      },
-    });
-  }
+    if (!table) return;
+    for (const [type, colour] of Object.entries(COLOURS)) {
+        let given = table[type];
+        Object.defineProperty(table, type, {
+            configurable: true,
+            enumerable: true,
+            get: () => given || colour,
+            set: (value) => {
+                given = value;
+            },
+        });
+    }
 }
 
 /** Vue nodes take colours from CSS. A palette's own are set on the element itself, which beats a style sheet. */
 function addStyleSheet() {
-  const rules = Object.entries(COLOURS).map(([type, colour]) => `--color-datatype-${type}: ${colour};`);
-  const sheet = document.createElement("style");
-  sheet.textContent = `:where(:root) { ${rules.join(" ")} }`;
-  document.head.append(sheet);
+    const rules = Object.entries(COLOURS).map(([type, colour]) => `--color-datatype-${type}: ${colour};`);
+    const sheet = document.createElement("style");
+    sheet.textContent = `:where(:root) { ${rules.join(" ")} }`;
+    document.head.append(sheet);
 }
 
 app.registerExtension({
-  name: "UniPortrait.Wires",
-  setup() {
-    addStyleSheet();
-    addFallbacks(app.canvas?.default_connection_color_byType); // slots
-    addFallbacks(app.canvas?.constructor?.link_type_colors); // wires
-  },
+    name: "UniPortrait.Wires",
+    setup() {
+        addStyleSheet();
+        addFallbacks(app.canvas?.default_connection_color_byType); // slots
+        addFallbacks(app.canvas?.constructor?.link_type_colors); // wires
+    },
 });

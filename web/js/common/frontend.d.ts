@@ -54,6 +54,8 @@ export interface Graph {
 
 export interface GraphCanvas {
     canvas: HTMLCanvasElement;
+    constructor: Function & { link_type_colors?: Record<string, string> };
+    default_connection_color_byType?: Record<string, string>;
     graph: Graph | null;
     selectItems?(items: GraphNode[]): void;
     emitBeforeChange?(): void;
@@ -107,9 +109,12 @@ export interface Extension {
     setup?(): void | Promise<void>;
     nodeCreated?(node: GraphNode): void;
     beforeRegisterNodeDef?(node: NodeClass, definition: NodeDefinition): void;
+    afterConfigureGraph?(): void;
+    refreshComboInNodes?(): void;
 }
 
 export interface App {
+    api: Api;
     graph: Graph;
     rootGraph?: Graph;
     canvas: GraphCanvas;

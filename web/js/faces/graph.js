@@ -20,7 +20,8 @@ export const widgetOf = (node, name) => node.widgets?.find((widget) => widget.na
  * @param {GraphNode} node
  * @param {string} name
  */
-export const isLinked = (node, name) => node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
+export const isLinked = (node, name) =>
+    node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
 
 /**
  * The value of a widget, or `otherwise` where there is none, or a connection counts in its place.
@@ -30,9 +31,9 @@ export const isLinked = (node, name) => node.inputs?.some((input) => input.name 
  * @param {T} otherwise
  * @returns {T}
  */
-export function valueOf(node, name, otherwise) {
-  const widget = isLinked(node, name) ? undefined : widgetOf(node, name);
-  return typeof widget?.value === typeof otherwise ? /** @type {T} */ (widget?.value) : otherwise;
+export function widgetValue(node, name, otherwise) {
+    const widget = isLinked(node, name) ? undefined : widgetOf(node, name);
+    return typeof widget?.value === typeof otherwise ? /** @type {T} */ (widget?.value) : otherwise;
 }
 
 /**
@@ -42,17 +43,17 @@ export function valueOf(node, name, otherwise) {
  * @param {Record<string, unknown>} values by name
  */
 export function setWidgets(app, node, values) {
-  app.canvas?.emitBeforeChange?.();
-  for (const [name, value] of Object.entries(values)) {
-    const widget = widgetOf(node, name);
-    if (!widget || widget.value === value) continue;
-    const former = widget.value;
-    widget.value = value;
-    widget.callback?.(value, app.canvas, node);
-    node.onWidgetChanged?.(name, value, former, widget);
-  }
-  app.canvas?.emitAfterChange?.();
-  node.setDirtyCanvas?.(true, true);
+    app.canvas?.emitBeforeChange?.();
+    for (const [name, value] of Object.entries(values)) {
+        const widget = widgetOf(node, name);
+        if (!widget || widget.value === value) continue;
+        const former = widget.value;
+        widget.value = value;
+        widget.callback?.(value, app.canvas, node);
+        node.onWidgetChanged?.(name, value, former, widget);
+    }
+    app.canvas?.emitAfterChange?.();
+    node.setDirtyCanvas?.(true, true);
 }
 
 /**
@@ -62,11 +63,11 @@ export function setWidgets(app, node, values) {
  * @returns {string}
  */
 export function sourceOf(node, name) {
-  const link = linkOf(node.graph, node.inputs?.find((input) => input.name === name)?.link);
-  if (!link) return "";
-  const origin = node.graph?.getNodeById(link.origin_id);
-  if (origin?.type === "Reroute" && origin.inputs?.length) return sourceOf(origin, origin.inputs[0].name);
-  return `${link.origin_id}:${link.origin_slot}`;
+    const link = linkOf(node.graph, node.inputs?.find((input) => input.name === name)?.link);
+    if (!link) return "";
+    const origin = node.graph?.getNodeById(link.origin_id);
+    if (origin?.type === "Reroute" && origin.inputs?.length) return sourceOf(origin, origin.inputs[0].name);
+    return `${link.origin_id}:${link.origin_slot}`;
 }
 
 /**
@@ -77,16 +78,16 @@ export function sourceOf(node, name) {
  * @returns {GraphNode[]}
  */
 export function nodesBehind(node, wanted = () => true, seen = new Set()) {
-  const found = [];
-  for (const id of (node.outputs ?? []).flatMap((output, slot) => (wanted(slot) ? (output.links ?? []) : []))) {
-    const link = linkOf(node.graph, id);
-    const target = link && node.graph?.getNodeById(link.target_id);
-    if (!target || seen.has(target)) continue;
-    seen.add(target);
-    found.push(target);
-    if (PASSING_ON.includes(target.type)) found.push(...nodesBehind(target, undefined, seen));
-  }
-  return found;
+    const found = [];
+    for (const id of (node.outputs ?? []).flatMap((output, slot) => (wanted(slot) ? (output.links ?? []) : []))) {
+        const link = linkOf(node.graph, id);
+        const target = link && node.graph?.getNodeById(link.target_id);
+        if (!target || seen.has(target)) continue;
+        seen.add(target);
+        found.push(target);
+        if (PASSING_ON.includes(target.type)) found.push(...nodesBehind(target, undefined, seen));
+    }
+    return found;
 }
 
 /**
@@ -95,8 +96,8 @@ export function nodesBehind(node, wanted = () => true, seen = new Set()) {
  * @returns {Link | undefined}
  */
 function linkOf(graph, id) {
-  if (!graph || id == null) return undefined;
-  return graph.getLink?.(id) ?? graph.links?.get?.(id) ?? graph.links?.[id];
+    if (!graph || id == null) return undefined;
+    return graph.getLink?.(id) ?? graph.links?.get?.(id) ?? graph.links?.[id];
 }
 
 /**
@@ -104,6 +105,6 @@ function linkOf(graph, id) {
  * @param {GraphNode} node
  */
 export function outputKey(node) {
-  const graph = node.graph;
-  return graph && graph.isRootGraph === false ? `${graph.id}:${node.id}` : `${node.id}`;
+    const graph = node.graph;
+    return graph && graph.isRootGraph === false ? `${graph.id}:${node.id}` : `${node.id}`;
 }

@@ -10,9 +10,9 @@
  * @type {Record<string, (face: Face) => number>}
  */
 export const ORDERS = {
-  largest: ({ box: [left, top, right, bottom] }) => -Math.abs((right - left) * (bottom - top)),
-  "left to right": ({ box }) => box[0] + box[2],
-  "most confident": ({ confidence }) => -confidence,
+    largest: ({ box: [left, top, right, bottom] }) => -Math.abs((right - left) * (bottom - top)),
+    "left to right": ({ box }) => box[0] + box[2],
+    "most confident": ({ confidence }) => -confidence,
 };
 
 /**
@@ -25,11 +25,11 @@ export const ORDERS = {
  * @returns {Face[]}
  */
 export function numberFaces(photo, { order, minConfidence }) {
-  const key = ORDERS[order];
-  const raised = minConfidence > photo.min_confidence;
-  const found = photo.faces.filter((face) => !raised || face.confidence >= minConfidence);
-  // Sorting is stable in both languages: faces that tie stay in the order in which they were found.
-  return key ? found.sort((one, other) => key(one) - key(other)) : found;
+    const key = ORDERS[order];
+    const raised = minConfidence > photo.min_confidence;
+    const found = photo.faces.filter((face) => !raised || face.confidence >= minConfidence);
+    // Sorting is stable in both languages: faces that tie stay in the order in which they were found.
+    return key ? found.sort((one, other) => key(one) - key(other)) : found;
 }
 
 /**
@@ -37,13 +37,13 @@ export function numberFaces(photo, { order, minConfidence }) {
  * @param {Face[][]} photos
  */
 export function continueNumbers(photos) {
-  let count = 0;
-  const first = photos.map((faces) => {
-    const number = count;
-    count += faces.length;
-    return number;
-  });
-  return { first, count };
+    let count = 0;
+    const first = photos.map((faces) => {
+        const number = count;
+        count += faces.length;
+        return number;
+    });
+    return { first, count };
 }
 
 /**
@@ -52,9 +52,9 @@ export function continueNumbers(photos) {
  * @param {{ width: number, height: number }} photo
  */
 export function frameOf({ box }, { width, height }) {
-  const [left, right] = [box[0], box[2]].map((x) => Math.min(Math.max(x / width, 0), 1));
-  const [top, bottom] = [box[1], box[3]].map((y) => Math.min(Math.max(y / height, 0), 1));
-  return { left, top, width: right - left, height: bottom - top };
+    const [left, right] = [box[0], box[2]].map((x) => Math.min(Math.max(x / width, 0), 1));
+    const [top, bottom] = [box[1], box[3]].map((y) => Math.min(Math.max(y / height, 0), 1));
+    return { left, top, width: right - left, height: bottom - top };
 }
 
 /**
@@ -63,11 +63,11 @@ export function frameOf({ box }, { width, height }) {
  * @returns {Photo[][]}
  */
 export function photosOf(runs) {
-  if (!Array.isArray(runs)) return [];
-  return runs.map((run) => (Array.isArray(run) ? run.filter(isPhoto) : [])).filter((run) => run.length > 0);
+    if (!Array.isArray(runs)) return [];
+    return runs.map((run) => (Array.isArray(run) ? run.filter(isPhoto) : [])).filter((run) => run.length > 0);
 }
 
 /** @param {any} photo */
 function isPhoto(photo) {
-  return Boolean(photo?.photo?.filename && photo.width > 0 && photo.height > 0 && Array.isArray(photo.faces));
+    return Boolean(photo?.photo?.filename && photo.width > 0 && photo.height > 0 && Array.isArray(photo.faces));
 }

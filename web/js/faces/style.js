@@ -97,9 +97,9 @@ const CSS = `
 
 /** Adds the style to the page, once. */
 export function addStyle() {
-  if (document.getElementById(ID)) return;
-  const style = document.createElement("style");
-  style.id = ID;
-  style.textContent = CSS;
-  document.head.append(style);
+    if (document.getElementById(ID)) return;
+    const style = document.createElement("style");
+    style.id = ID;
+    style.textContent = CSS;
+    document.head.append(style);
 }
