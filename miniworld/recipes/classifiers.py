@@ -18,7 +18,7 @@ def train_classifiers(job: Job) -> None:
     store = job.store("scenes", *keys)
     before = history(job.files.classifiers)
     model = begin_with(new_classifiers(), job.files.classifiers)
-    model = model.to(job.device, memory_format=torch.channels_last)
+    model = model.to(job.device, memory_format=job.layout)
 
     def loss(_: float) -> Tensor:
         store.refresh()

@@ -34,12 +34,12 @@ def _train(job: Job, net: nn.Module, kind: str, embed, file) -> None:  # noqa: A
     head = MarginHead(job.preset.embedding, job.preset.people)
     before = history(file)
     begin_with(net, file)
-    model = nn.ModuleDict({"net": net, "head": head}).to(job.device, memory_format=torch.channels_last)
+    model = nn.ModuleDict({"net": net, "head": head}).to(job.device, memory_format=job.layout)
 
     def loss(share: float) -> Tensor:
         store.refresh()
         chosen = store.draw(job.budget.batch)
-        faces = roughen(shrunk(store["pixels"][chosen])).to(memory_format=torch.channels_last)
+        faces = roughen(shrunk(store["pixels"][chosen])).to(memory_format=job.layout)
         return head(embed(net, faces), store["person"][chosen], warm=min(1.0, 2 * share))
 
     fitted = fit(job, model, loss, before=before)

@@ -35,6 +35,14 @@ class Job:
     command: str
     compiled: bool = False
 
+    @property
+    def layout(self) -> torch.memory_format:
+        """Of convolutions' weights and pictures, as the device is fast with.
+
+        On CPUs convolutions of few channels crash in the other one (PyTorch 2.11, processors with AVX-512).
+        """
+        return torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
+
     def store(self, kind: str, *keys: str) -> Store:
         """Data of one kind; see `data/shards.py` for kinds and keys."""
         return Store(self.data / kind, shard_counts(self.preset, self.data)[kind], self.device, keys)
