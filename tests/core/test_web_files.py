@@ -5,7 +5,7 @@ import re
 from translations import ROOT
 
 TYPES = set(re.findall(r'io_type="(\w+)"', (ROOT / "nodes" / "sockets.py").read_text("utf-8")))
-COLOURS = dict(re.findall(r'^  (\w+): "(#[0-9a-f]{6})",$', (ROOT / "web/js/wires.js").read_text("utf-8"), re.MULTILINE))
+COLOURS = dict(re.findall(r'^ +(\w+): "(#[0-9a-f]{6})",$', (ROOT / "web/js/wires.js").read_text("utf-8"), re.MULTILINE))
 
 
 def test_every_type_of_the_pack_has_a_colour_of_its_own():
