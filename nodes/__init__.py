@@ -4,9 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 from server import PromptServer
 
 from ..host.models.folders import register_folders
-from ..host.models.missing_files import add_route
-from ..host.web.live_viewer import add_live_routes
-from ..host.web.people_requests import add_routes
+from ..host.web.all_requests import add_routes
 from .apply_id_router import IDRouterApply
 from .combine_mix_adjust import MultiIDConditioning, UniPortraitAdjustFaceID, UniPortraitMixFaceID
 from .detect_faces import UniPortraitDetectFaces
@@ -54,7 +52,5 @@ class UniPortraitExtension(ComfyExtension):
 async def comfy_entrypoint() -> UniPortraitExtension:
     register_folders()
     if server := getattr(PromptServer, "instance", None):  # none where the host is used as a library
-        add_routes(server.routes)
-        add_route(server.routes)
-        add_live_routes(server)
+        add_routes(server)
     return UniPortraitExtension()

@@ -4,7 +4,6 @@ That a front end looks is noted with its websocket connection, in the host's own
 """
 
 import base64
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
@@ -19,33 +18,33 @@ from torch import Tensor
 
 from ...uniportrait_core.results.drawing import COLOURS
 from ..unet.live_routing import Step
+from .json_requests import answering, json_object
+from .refusal import RequestRefusedError
 
 ROUTE = "/uniportrait/live_routing"
 BEGIN, STEP = "uniportrait.routing.begin", "uniportrait.routing.step"  # messages
 LOOKS = "uniportrait_live_routing"  # in the host's notes of a connection
 FACE_SIDE = 64  # pixels of a face beside the map
 
-logger = logging.getLogger("uniportrait")
 
-
-def add_live_routes(server: Any) -> None:
+def add_live_route(server: Any) -> None:
     """Let front ends tell the host's server whether they look.
 
     They POST `{"client_id": their id, "looks": true or false}`.
     """
 
-    @server.routes.post(ROUTE)
     async def look(request: web.Request) -> web.Response:
-        try:
-            asked = await request.json()
-            client, looks = str(asked["client_id"]), bool(asked["looks"])
-        except (ValueError, TypeError, KeyError):
-            return web.json_response({"error": "Needed are client_id and looks, as JSON."}, status=400)
+        asked = await json_object(request)
+        client, looks = asked.get("client_id"), asked.get("looks")
+        if not isinstance(client, str) or not isinstance(looks, bool):
+            raise RequestRefusedError(400, "client_id is no text, or looks is not true or false.", "Send both.")
         connection = server.sockets_metadata.get(client)
         if connection is None:
-            return web.json_response({"error": "There is no connection of this client_id."}, status=404)
+            raise RequestRefusedError(404, "There is no connection of this client_id.", "Connect first.")
         connection[LOOKS] = looks
         return web.json_response({"looks": looks})
+
+    server.routes.post(ROUTE)(answering(look))
 
 
 def viewer_at(hidden: Any) -> Callable[[], "FrontEnd | None"]:

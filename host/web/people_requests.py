@@ -1,4 +1,4 @@
-"""The pack's routes on the host's server, thin: they check how a request comes, and call functions on folders.
+"""The routes for saved people, thin: they check how a request comes, and call functions on folders.
 
 Nothing is written by GET, and what writes takes JSON alone: a page of another site cannot send that without asking
 first, which the host answers only where `--enable-cors-header` allows it; the host's own check of origins comes before.
@@ -7,36 +7,27 @@ does this. File system work is done in a thread, so that the server goes on answ
 """
 
 import asyncio
-import json
-import logging
-from collections.abc import Awaitable, Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import folder_paths
 from aiohttp import web
 
-from ...uniportrait_core.errors import UniPortraitError
 from ..models.folders import FACES, faces_output_folder
 from . import saved_people, thumbnails
 from .file_names import parts_of
+from .json_requests import answering, json_object
 from .refusal import RequestRefusedError
 
 PEOPLE = "/uniportrait/people"
-LARGEST_BODY = 1_000_000  # bytes
 MOST_FILES = 5_000  # to delete at once
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
-logger = logging.getLogger("uniportrait")
 
-
-def add_routes(routes: web.RouteTableDef) -> None:
-    """Add the pack's routes to those that the host serves, which it does under `/` and `/api`."""
-    routes.get(PEOPLE)(_answering(_list))
-    routes.get(f"{PEOPLE}/thumbnail")(_answering(_thumbnail))
-    routes.post(f"{PEOPLE}/rename")(_answering(_rename))
-    routes.post(f"{PEOPLE}/delete")(_answering(_delete))
+def add_people_routes(routes: web.RouteTableDef) -> None:
+    """Add the routes to those that the host serves, which it does under `/` and `/api`."""
+    routes.get(PEOPLE)(answering(_list))
+    routes.get(f"{PEOPLE}/thumbnail")(answering(_thumbnail))
+    routes.post(f"{PEOPLE}/rename")(answering(_rename))
+    routes.post(f"{PEOPLE}/delete")(answering(_delete))
 
 
 async def _list(_: web.Request) -> web.Response:
@@ -62,13 +53,13 @@ async def _thumbnail(request: web.Request) -> web.Response:
 
 
 async def _rename(request: web.Request) -> web.Response:
-    body = await _body(request)
+    body = await json_object(request)
     file = await asyncio.to_thread(saved_people.rename, *_folders(), body.get("file"), body.get("name"))
     return web.json_response({"file": file})
 
 
 async def _delete(request: web.Request) -> web.Response:
-    files = (await _body(request)).get("files")
+    files = (await json_object(request)).get("files")
     if not isinstance(files, list) or not 0 < len(files) <= MOST_FILES:
         raise RequestRefusedError(400, "files is no list of people.", f"Choose 1 to {MOST_FILES} of them.")
     return web.json_response(await asyncio.to_thread(_delete_all, files))
@@ -91,43 +82,3 @@ def _delete_all(files: list[object]) -> dict[str, list]:
 def _folders() -> tuple[list[Path], Path]:
     """The folders that Load Face ID reads, and the one of them that Save Face ID writes to."""
     return [Path(folder) for folder in folder_paths.get_folder_paths(FACES)], faces_output_folder()
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    """The JSON object that a request brings. Raises RequestRefusedError where it is large, or no such thing."""
-    if request.content_type != "application/json":
-        raise RequestRefusedError(415, f"The request comes as {request.content_type}.", "Send application/json.")
-    content = bytearray()
-    async for chunk in request.content.iter_chunked(1 << 16):
-        content += chunk
-        if len(content) > LARGEST_BODY:
-            raise RequestRefusedError(413, f"The request is larger than {LARGEST_BODY} bytes.", "Choose fewer people.")
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise RequestRefusedError(400, "The request is no JSON object.", 'Send an object, such as {"file": …}.')
-    return body
-
-
-def _answering(handler: Handler) -> Handler:
-    """A handler whose errors become JSON: cause and cure."""
-
-    @wraps(handler)
-    async def answer(request: web.Request) -> web.Response:
-        try:
-            return await handler(request)
-        except RequestRefusedError as refusal:
-            return _error(refusal.status, refusal.cause, refusal.cure)
-        except UniPortraitError as error:
-            return _error(500, str(error), "")
-        except OSError as error:
-            logger.warning("%s: %s", request.path, error)
-            return _error(500, f"The disk did not answer: {error.strerror or error}.", "Refresh the list.")
-
-    return answer
-
-
-def _error(status: int, cause: str, cure: str) -> web.Response:
-    return web.json_response({"error": cause, "cure": cure}, status=status)

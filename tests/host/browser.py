@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 from playwright.sync_api import ConsoleMessage, Locator, Page, sync_playwright
 
@@ -29,6 +30,7 @@ SETTINGS = {
     "Comfy.Graph.CanvasMenu": False,
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # texts would be left out of a picture of a large graph
 }
+PACK = "uniportrait"  # a word by which console errors of the pack are told from others
 TIMEOUT = 120_000  # milliseconds
 MARGIN = 20  # graph units around a picture of the whole graph
 SHARPER = 2  # a picture is drawn this much larger and then scaled down
@@ -59,18 +61,24 @@ FIT = """([scale, x, y]) => {
 }"""
 
 
-def find_chromium() -> str | None:
-    """The Chromium that `CHROMIUM` names, or the first one installed under a usual name."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+def find_chromium() -> str:
+    """The Chromium that `CHROMIUM` names, or the first one installed under a usual name.
+
+    A test without one is skipped, or fails where `UNIPORTRAIT_REQUIRE_BROWSER` is 1.
+    """
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        missing = "no Chromium was found; install it, or set CHROMIUM to its path"
+        pytest.fail(missing) if os.environ.get("UNIPORTRAIT_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
+    return found
 
 
 class FrontEnd:
     """The front end's page. `errors` collects uncaught exceptions, and console errors that name the pack."""
 
-    def __init__(self, page: Page, pack: str) -> None:
+    def __init__(self, page: Page) -> None:
         self.page = page
         self.errors: list[str] = []
-        self._pack = pack
         page.set_default_timeout(TIMEOUT)
         page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
         page.on("console", self._listen)
@@ -168,27 +176,26 @@ class FrontEnd:
             self.errors.append(text)
 
     def _names_pack(self, text: str) -> bool:
-        return self._pack.lower() in text.lower()
+        return PACK in text.lower()
 
 
 @contextmanager
 def front_end(
-    server: ComfyClient, chromium: str, pack: str, node: str, settings: Mapping[str, object] | None = None
+    server: ComfyClient, node: str = "LoadUniPortrait", settings: Mapping[str, object] | None = None
 ) -> Iterator[FrontEnd]:
     """Open a server's front end for the time of a `with` block.
 
     Args:
         server: a running server.
-        chromium: path of the browser.
-        pack: a word by which console errors of the pack are told from others.
         node: id of the pack's node to wait for.
         settings: of the front end, beside those of all tests.
     """
+    chromium = find_chromium()
     server.request("/settings", {**SETTINGS, **(settings or {})})
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
         page = browser.new_page(viewport={"width": 1600, "height": 900}, device_scale_factor=SHARPER)
-        shown = FrontEnd(page, pack)
+        shown = FrontEnd(page)
         shown.open(server.url, node)
         yield shown
         browser.close()

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from browser import FrontEnd, find_chromium, front_end
+from browser import FrontEnd, front_end
 from comfy_server import PACK, ComfyClient, comfy_server
+from servers import standin_models
 from workflow_prompts import add_photos
 
 OPEN_AS_APPS = {"single_id", "multi_id", "image_to_single_id"}  # the three modes of the published demo
@@ -29,10 +30,7 @@ Workflow = dict[str, Any]
 @pytest.fixture(scope="module")
 def server() -> Iterator[ComfyClient]:
     """A server with stand-in weights, and the photos that the workflows name."""
-    models = os.environ.get("UNIPORTRAIT_STANDINS")
-    if not models:
-        pytest.skip("UNIPORTRAIT_STANDINS is not set: there are no weights to run the workflows with")
-    with comfy_server(Path(os.environ["COMFYUI_PATH"]), Path(models)) as running:
+    with comfy_server(Path(os.environ["COMFYUI_PATH"]), standin_models()) as running:
         add_photos(running)
         yield running
 
@@ -40,11 +38,7 @@ def server() -> Iterator[ComfyClient]:
 @pytest.fixture(scope="module")
 def shown(server: ComfyClient) -> Iterator[FrontEnd]:
     """The front end of the server."""
-    chromium = find_chromium()
-    if chromium is None:
-        missing = "no Chromium was found; install it, or set CHROMIUM to its path"
-        pytest.fail(missing) if os.environ.get("UNIPORTRAIT_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
-    with front_end(server, chromium, pack="UniPortrait", node="LoadUniPortrait") as page:
+    with front_end(server) as page:
         yield page
 
 

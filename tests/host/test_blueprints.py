@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from browser import FrontEnd, find_chromium, front_end
+from browser import FrontEnd, front_end
 from comfy_server import PACK, ComfyClient, comfy_server
+from servers import standin_models
 from workflow_prompts import add_photos
 
 INSTALLED_AS = "ComfyUI-UniPortrait"  # folder in custom_nodes
@@ -39,10 +40,7 @@ ON_SCREEN = """([node, name, given]) => {
 @pytest.fixture(scope="module")
 def server() -> Iterator[ComfyClient]:
     """A server with stand-in weights, and photos."""
-    models = os.environ.get("UNIPORTRAIT_STANDINS")
-    if not models:
-        pytest.skip("UNIPORTRAIT_STANDINS is not set: there are no weights to run the blocks with")
-    with comfy_server(Path(os.environ["COMFYUI_PATH"]), Path(models)) as running:
+    with comfy_server(Path(os.environ["COMFYUI_PATH"]), standin_models()) as running:
         add_photos(running)
         yield running
 
@@ -61,11 +59,7 @@ def listed(server: ComfyClient) -> list[str]:
 @pytest.fixture(scope="module")
 def shown(server: ComfyClient, listed: list[str]) -> Iterator[FrontEnd]:
     """The front end of the server."""
-    chromium = find_chromium()
-    if chromium is None:
-        missing = "no Chromium was found; install it, or set CHROMIUM to its path"
-        pytest.fail(missing) if os.environ.get("UNIPORTRAIT_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
-    with front_end(server, chromium, pack="UniPortrait", node="LoadUniPortrait") as page:
+    with front_end(server) as page:
         yield page
 
 

@@ -11,6 +11,7 @@ from onnxruntime import get_available_providers
 from PIL import Image
 
 from comfy_server import ComfyClient, ExecutionFailedError, comfy_server
+from servers import standin_models
 from standins.detector import FACES, photo
 
 # Python runs this at its start. The environment of the tests has the packages; here nobody can import them.
@@ -41,13 +42,10 @@ def package(request) -> str:
 
 @pytest.fixture(scope="module")
 def server(package: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyClient]:
-    models = os.environ.get("UNIPORTRAIT_STANDINS")
-    if not models:
-        pytest.skip("UNIPORTRAIT_STANDINS is not set: there are no weights to run with")
     startup = tmp_path_factory.mktemp("startup")
     (startup / "sitecustomize.py").write_text(WITHOUT.format(package=package), encoding="utf-8")
     path = os.pathsep.join(filter(None, (str(startup), os.environ.get("PYTHONPATH"))))
-    with comfy_server(Path(os.environ["COMFYUI_PATH"]), Path(models), environment={"PYTHONPATH": path}) as running:
+    with comfy_server(Path(os.environ["COMFYUI_PATH"]), standin_models(), environment={"PYTHONPATH": path}) as running:
         for name in FACES:
             Image.fromarray(photo(name)).save(running.base / "input" / f"{name}.png")
         yield running

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 import drawn_people
-from browser import FrontEnd, find_chromium, front_end
+from browser import FrontEnd, front_end
 from comfy_server import ComfyClient, comfy_server
 
 pytestmark = [pytest.mark.browser]
@@ -151,11 +151,7 @@ def server(core, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyClie
 
 @pytest.fixture(scope="module")
 def shown(server: ComfyClient) -> Iterator[FrontEnd]:
-    chromium = find_chromium()
-    if chromium is None:
-        missing = "no Chromium was found; install it, or set CHROMIUM to its path"
-        pytest.fail(missing) if os.environ.get("UNIPORTRAIT_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
-    with front_end(server, chromium, pack="UniPortrait", node="FaceIDEncode") as page:
+    with front_end(server, "FaceIDEncode") as page:
         yield page
 
 

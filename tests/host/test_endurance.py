@@ -22,6 +22,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from comfy_server import ComfyClient, Event, ExecutionFailedError, comfy_server
+from servers import standin_models
 from standins.detector import FACES, photo
 from workflow_prompts import Prompt, add_picture
 
@@ -44,14 +45,13 @@ NOTHING: Counts = {"held": 0, "altered": 0, "plain_wrappers": 0, "taps": 1}
 @pytest.fixture(scope="module")
 def server() -> Iterator[ComfyClient]:
     """A server with stand-in weights and the probe."""
-    models = os.environ.get("UNIPORTRAIT_STANDINS")
-    if not models:
-        pytest.skip("UNIPORTRAIT_STANDINS is not set: there are no weights to run with")
     # Newer hosts keep old results as long as there is memory; that is no leak, but looks like one.
     arguments = ["--cache-classic"]
     # So little work gains nothing from threads, which on a busy machine wait for each other most of the time.
     environment = {"OMP_NUM_THREADS": "1"}
-    with comfy_server(Path(os.environ["COMFYUI_PATH"]), Path(models), arguments, environment, packs=[PROBE]) as running:
+    with comfy_server(
+        Path(os.environ["COMFYUI_PATH"]), standin_models(), arguments, environment, packs=[PROBE]
+    ) as running:
         yield running
 
 

@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from comfy_server import ComfyClient, comfy_server
+from servers import standin_models
 from standins.known_faces import photo
 
 ROOT = Path(__file__).parents[2]
@@ -63,12 +64,9 @@ def newest() -> None:
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[ComfyClient, ComfyClient, ExitStack]]:
     """Two servers, and what ends the second."""
-    models = os.environ.get("UNIPORTRAIT_STANDINS")
-    if not models:
-        pytest.skip("UNIPORTRAIT_STANDINS is not set: there are no weights to run with")
-    host = Path(os.environ["COMFYUI_PATH"])
+    host, models = Path(os.environ["COMFYUI_PATH"]), standin_models()
     with ExitStack() as stack, ExitStack() as mortal, ThreadPoolExecutor() as pool:
-        first, second = pool.map(lambda end: end.enter_context(comfy_server(host, Path(models))), (stack, mortal))
+        first, second = pool.map(lambda end: end.enter_context(comfy_server(host, models)), (stack, mortal))
         yield first, second, mortal
 
 

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import recipe
-from browser import FrontEnd, find_chromium, front_end
+from browser import FrontEnd, front_end
 from comfy_server import ComfyClient, comfy_server
+from servers import standin_models
 from workflow_prompts import load_prompt, of_class
 
 STEPS = 4
@@ -94,10 +95,7 @@ WORDS = """async () => {
 
 @pytest.fixture(scope="module")
 def server(core, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyClient]:
-    models = os.environ.get("UNIPORTRAIT_STANDINS")
-    if not models:
-        pytest.skip("UNIPORTRAIT_STANDINS is not set: there are no weights to sample with")
-    with comfy_server(Path(os.environ["COMFYUI_PATH"]), Path(models)) as running:
+    with comfy_server(Path(os.environ["COMFYUI_PATH"]), standin_models()) as running:
         # The second one's face is not known.
         cond = recipe.noise("live.people", (3, 16, 768))
         identity, face = core("embedding.identity").Identity, torch.zeros(112, 112, 3, dtype=torch.uint8)
@@ -109,11 +107,7 @@ def server(core, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyClie
 
 @pytest.fixture(scope="module")
 def shown(server: ComfyClient) -> Iterator[FrontEnd]:
-    chromium = find_chromium()
-    if chromium is None:
-        missing = "no Chromium was found; install it, or set CHROMIUM to its path"
-        pytest.fail(missing) if os.environ.get("UNIPORTRAIT_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
-    with front_end(server, chromium, pack="UniPortrait", node="IDRouterApply") as page:
+    with front_end(server, "IDRouterApply") as page:
         page.page.evaluate(LISTEN)
         yield page
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from browser import FrontEnd, find_chromium, front_end
+from browser import FrontEnd, front_end
 from comfy_server import ComfyClient, comfy_server
 from translations import HELP, HELP_LANGUAGES, LANGUAGES, node_texts
 
@@ -93,11 +93,7 @@ def server() -> Iterator[ComfyClient]:
 
 @pytest.fixture(scope="module")
 def shown(server: ComfyClient) -> Iterator[FrontEnd]:
-    chromium = find_chromium()
-    if chromium is None:
-        missing = "no Chromium was found; install it, or set CHROMIUM to its path"
-        pytest.fail(missing) if os.environ.get("UNIPORTRAIT_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
-    with front_end(server, chromium, pack="UniPortrait", node="LoadUniPortrait") as page:
+    with front_end(server) as page:
         yield page
 
 

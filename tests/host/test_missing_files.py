@@ -9,12 +9,14 @@ import json
 import os
 import shlex
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from browser import FrontEnd, find_chromium, front_end
+from browser import FrontEnd, front_end
 from comfy_server import PACK, ComfyClient, PromptRejectedError, comfy_server
 from workflow_prompts import add_photos, load_prompt
 
@@ -34,13 +36,33 @@ def server() -> Iterator[ComfyClient]:
         yield running
 
 
+@pytest.mark.parametrize("route", ["missing_files", "live_routing"])
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b'{"names": "one", "client_id": 5, "looks": 1}', "application/json", 400),
+        (b"[1, 2]", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b"\xff\x00", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b'"' + b"x" * 2_000_000 + b'"', "application/json", 413),
+        (b'{"names": []}', "text/plain", 415),
+        (b'{"client_id": "nobody", "looks": true, "names": 7}', "application/json", None),
+    ],
+)
+def test_requests_that_are_wrong_are_answered_in_json(server: ComfyClient, route, body, kind, status) -> None:
+    request = urllib.request.Request(
+        f"{server.url}/uniportrait/{route}", data=body, method="POST", headers={"Content-Type": kind}
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == (status or {"missing_files": 400, "live_routing": 404}[route])
+    assert {"error", "cure"} == json.loads(refused.value.read()).keys()
+
+
 @pytest.fixture(scope="module")
 def shown(server: ComfyClient) -> Iterator[FrontEnd]:
-    chromium = find_chromium()
-    if chromium is None:
-        missing = "no Chromium was found; install it, or set CHROMIUM to its path"
-        pytest.fail(missing) if os.environ.get("UNIPORTRAIT_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
-    with front_end(server, chromium, pack="UniPortrait", node="LoadUniPortrait") as page:
+    with front_end(server) as page:
         page.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         # The front end asks there for sizes, and a console error without a network would name the pack.
         page.page.route("https://huggingface.co/**", lambda route: route.fulfill(status=200))

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 import saved
-from browser import FrontEnd, find_chromium, front_end
+from browser import FrontEnd, front_end
 from comfy_server import ComfyClient, comfy_server
 
 pytestmark = pytest.mark.browser
@@ -56,12 +56,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyClient]:
 @pytest.fixture(scope="module", params=["canvas", "elements"])
 def shown(server: ComfyClient, request: pytest.FixtureRequest) -> Iterator[FrontEnd]:
     """The front end, with nodes drawn on the canvas or made of elements."""
-    chromium = find_chromium()
-    if chromium is None:
-        missing = "no Chromium was found; install it, or set CHROMIUM to its path"
-        pytest.fail(missing) if os.environ.get("UNIPORTRAIT_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
     settings = {"Comfy.VueNodes.Enabled": request.param == "elements"}
-    with front_end(server, chromium, pack="UniPortrait", node=LOAD, settings=settings) as page:
+    with front_end(server, LOAD, settings=settings) as page:
         page.page.set_default_timeout(30_000)
         yield page
 
@@ -347,7 +343,7 @@ def test_a_hook_that_is_gone_takes_its_own_feature_alone(shown: FrontEnd, folder
     page.route(
         "**/scripts/app.js", lambda route: route.fulfill(response=(got := route.fetch()), body=got.text() + broken)
     )
-    other = FrontEnd(page, "UniPortrait")
+    other = FrontEnd(page)
     other.open(shown.page.url, LOAD)
     page.evaluate("empty => app.loadGraphData(empty)", EMPTY)
     page.evaluate("types => types.forEach(type => app.graph.add(LiteGraph.createNode(type)))", [LOAD, SAVE])

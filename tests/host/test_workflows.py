@@ -31,9 +31,10 @@ from insightface.utils.face_align import norm_crop
 from PIL import Image, ImageFilter, ImageOps
 
 import canvas
-from browser import FrontEnd, find_chromium, front_end, save_jpeg
+from browser import FrontEnd, front_end, save_jpeg
 from comfy_server import PACK, ComfyClient, comfy_server
 from placeholders import drawn_photo
+from servers import standin_models
 from standins.detector import FACES, photo
 from workflow_prompts import PHOTOS, PROMPTS, Prompt, add_photos, add_picture, load_prompt, of_class
 
@@ -67,11 +68,8 @@ Workflow = dict[str, Any]
 @pytest.fixture(scope="module")
 def server() -> Iterator[ComfyClient]:
     """A server with stand-in weights, and the photos that the workflows name."""
-    models = os.environ.get("UNIPORTRAIT_STANDINS")
-    if not models:
-        pytest.skip("UNIPORTRAIT_STANDINS is not set: there are no weights to run the workflows with")
     # Results are kept for all tests: a face, once encoded, is there for every workflow.
-    with comfy_server(Path(os.environ["COMFYUI_PATH"]), Path(models), ["--cache-lru", "1000"]) as running:
+    with comfy_server(Path(os.environ["COMFYUI_PATH"]), standin_models(), ["--cache-lru", "1000"]) as running:
         add_photos(running)
         yield running
 
@@ -86,11 +84,7 @@ def pack_nodes(server: ComfyClient) -> list[str]:
 @pytest.fixture(scope="module")
 def shown(server: ComfyClient) -> Iterator[FrontEnd]:
     """The front end of the server."""
-    chromium = find_chromium()
-    if chromium is None:
-        missing = "no Chromium was found; install it, or set CHROMIUM to its path"
-        pytest.fail(missing) if os.environ.get("UNIPORTRAIT_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
-    with front_end(server, chromium, pack="UniPortrait", node="LoadUniPortrait") as page:
+    with front_end(server) as page:
         yield page
 
 

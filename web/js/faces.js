@@ -2,11 +2,12 @@
 // Click the face: photos under Encode Face ID and Detect Faces, with frames to choose a face by.
 
 import { app as frontEnd } from "../../../scripts/app.js";
+import { addFeature, makeGuard } from "./common/feature.js";
+import { addStyleSheet } from "./common/page.js";
 import { outputKey, setWidgets, widgetValue } from "./faces/graph.js";
 import { photosOf } from "./faces/numbering.js";
 import { makePanel } from "./faces/panel.js";
 import { passOn } from "./faces/pass_on.js";
-import { addStyle } from "./faces/style.js";
 import { DETECT, ENCODE, takersOf, viewOfDetect, viewOfEncode } from "./faces/views.js";
 import { WORDS } from "./faces/words.js";
 
@@ -17,6 +18,7 @@ import { WORDS } from "./faces/words.js";
 /** @typedef {import("./faces/types.js").Photo} Photo */
 /** @typedef {import("./faces/types.js").Widget} Widget */
 
+const TITLE = "choosing faces by a click";
 const WIDGET = "uniportrait_faces";
 const PREVIEW = "$$canvas-image-preview"; // of the front end, for a node's pictures
 const MARGIN = 10; // pixels around a widget
@@ -36,44 +38,27 @@ register(/** @type {App} */ (/** @type {unknown} */ (frontEnd)));
 function register(app) {
     /** @type {Set<Shown>} */
     const all = new Set();
-    const guard = makeGuard();
-    app.registerExtension({
+    const guard = makeGuard(TITLE);
+    /** @type {import("./common/frontend").Extension} */
+    const extension = {
         name: "UniPortrait.Faces",
-        setup: guard(() => {
-            addStyle();
+        setup() {
+            addStyleSheet(new URL("./faces/faces.css", import.meta.url));
             // Values change by typing, undo, scripts, in subgraphs: no hook tells of all of them.
-            setInterval(
-                guard(() => {
-                    if (!document.hidden) for (const shown of all) draw(app, shown);
-                }),
-                LOOK_AGAIN,
-            );
-        }),
-        nodeCreated: guard((/** @type {GraphNode} */ node) => {
+            const look = guard(() => {
+                if (!document.hidden) for (const shown of all) draw(app, shown);
+            });
+            setInterval(look, LOOK_AGAIN);
+        },
+        nodeCreated(created) {
+            const node = /** @type {GraphNode} */ (/** @type {unknown} */ (created));
             if (node.comfyClass === ENCODE || node.comfyClass === DETECT) attach(app, node, all, guard);
-        }),
-        onNodeOutputsUpdated: guard(() => {
+        },
+        onNodeOutputsUpdated() {
             for (const shown of all) take(app, shown, undefined);
-        }),
-    });
-}
-
-/**
- * Functions that never throw: what fails once is off from then on, and is named in one warning.
- * @returns {<F extends (...values: any[]) => unknown>(run: F) => (...values: Parameters<F>) => void}
- */
-function makeGuard() {
-    let off = false;
-    return (run) =>
-        (...values) => {
-            if (off) return;
-            try {
-                run(...values);
-            } catch (error) {
-                off = true;
-                console.warn("UniPortrait: choosing faces by a click is off.", error);
-            }
-        };
+        },
+    };
+    addFeature(frontEnd, TITLE, extension, guard);
 }
 
 /**

@@ -2,7 +2,7 @@
 /**
  * Who is where, live: while a sampler works, the map of its last step under Record Routing or Apply ID Router.
  *
- * @typedef {import("./live_routing/types.js").Api} Api
+ * @typedef {import("./common/frontend").Api} Api
  * @typedef {import("./live_routing/types.js").Begin} Begin
  * @typedef {import("./live_routing/types.js").Graph} Graph
  * @typedef {import("./live_routing/types.js").GraphNode} GraphNode
@@ -11,14 +11,18 @@
 
 import { api as givenApi } from "../../../scripts/api.js";
 import { app as givenApp } from "../../../scripts/app.js";
+import { addFeature, makeGuard } from "./common/feature.js";
+import { addStyleSheet } from "./common/page.js";
 import { makeAsking } from "./live_routing/asking.js";
 import { nodeOf } from "./live_routing/nodes.js";
 import { addPanel, fit } from "./live_routing/widget.js";
 
 /** @type {Api} */
 const api = givenApi;
-/** @typedef {{ graph?: Graph, rootGraph?: Graph, registerExtension: (extension: object) => void }} App */
+/** @typedef {{ graph?: Graph, rootGraph?: Graph }} App */
 const app = /** @type {App} */ (/** @type {unknown} */ (givenApp));
+
+const TITLE = "showing who is where";
 
 /** Where the front end keeps whether somebody wants to look. */
 const SETTING = {
@@ -39,7 +43,7 @@ function start() {
     const shown = new Map();
     let looks = SETTING.defaultValue;
     const ask = makeAsking(api, () => looks);
-    const guard = makeGuard(() => {
+    const guard = makeGuard(TITLE, () => {
         looks = false; // nothing more has to be computed
         void ask();
     });
@@ -71,7 +75,7 @@ function start() {
             void ask();
             if (!wanted) hide();
         };
-        addStyle();
+        addStyleSheet(new URL("./live_routing/live_routing.css", import.meta.url));
         api.addEventListener(
             "uniportrait.routing.begin",
             guard((event) => begin(event.detail)),
@@ -80,33 +84,9 @@ function start() {
             "uniportrait.routing.step",
             guard((event) => show(event.detail)),
         );
-        app.registerExtension({
-            name: "UniPortrait.LiveRouting",
-            settings: [{ ...SETTING, onChange: guard(change) }],
-            setup: guard(ask),
-        });
+        const settings = [{ ...SETTING, onChange: guard(change) }];
+        addFeature(givenApp, TITLE, { name: "UniPortrait.LiveRouting", settings, setup: ask }, guard);
     })();
-}
-
-/**
- * Functions that never throw: when one of them fails, all are off from then on, and one warning says so.
- *
- * @param {() => void} tell called then
- * @returns {<F extends (...given: any[]) => unknown>(work: F) => (...given: Parameters<F>) => void}
- */
-function makeGuard(tell) {
-    let off = false;
-    return (work) =>
-        (...given) => {
-            if (off) return;
-            try {
-                work(...given);
-            } catch (error) {
-                off = true;
-                console.warn("UniPortrait: who is where is not shown, as the front end has changed.", error);
-                tell();
-            }
-        };
 }
 
 /**
@@ -116,11 +96,4 @@ function makeGuard(tell) {
  */
 function forgetRemoved(shown) {
     for (const node of shown.keys()) if (!node.graph) shown.delete(node);
-}
-
-function addStyle() {
-    const link = document.createElement("link");
-    link.rel = "stylesheet";
-    link.href = new URL("./live_routing/live_routing.css", import.meta.url).href;
-    document.head.append(link);
 }

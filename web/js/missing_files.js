@@ -3,10 +3,13 @@
  * When a workflow is opened that names published model files which this ComfyUI lacks, a notice shows the command that
  * gets them. The front end's own list of missing models offers no download of .bin and .onnx files, nor of archives.
  *
- * The server decides what is missing (host/models/missing_files.py); this file only asks and shows.
+ * The server decides what is missing (host/web/missing_files.py); this file only asks and shows.
  */
 
+import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { addFeature } from "./common/feature.js";
+import { post } from "./common/requests.js";
 
 /**
  * @typedef {{ name: string, type?: string, value?: unknown }} Widget
@@ -62,17 +65,6 @@ function openPage() {
 }
 
 /**
- * Ask the server which of these files are missing.
- * @param {string[]} names
- * @returns {Promise<Answer | undefined>}
- */
-async function ask(names) {
-    const headers = { "Content-Type": "application/json" };
-    const response = await app.api.fetchApi(ROUTE, { method: "POST", headers, body: JSON.stringify(names) });
-    return response.ok ? await response.json() : undefined;
-}
-
-/**
  * The page that is open after a workflow was loaded. The front end loads first and turns to the new page then.
  * @param {object | undefined} before - the page at the time of loading
  */
@@ -91,7 +83,8 @@ async function look(page) {
     const turn = ++turns;
     const nodes = runningNodes(/** @type {any} */ (app).rootGraph ?? app.graph);
     const known = nodes.some((node) => LOADERS.includes(node.type));
-    const answer = known ? await ask(nodes.flatMap(chosen)) : undefined;
+    /** @type {Answer | undefined} */
+    const answer = known ? await post(api, ROUTE, { names: nodes.flatMap(chosen) }) : undefined;
     const opened = await page;
     if (turn !== turns) return; // another workflow has come meanwhile
     document.getElementById(NOTICE)?.remove();
@@ -183,7 +176,7 @@ async function copied(shown) {
     }
 }
 
-app.registerExtension?.({
+addFeature(app, "the notice of missing files", {
     name: "UniPortrait.MissingFiles",
     afterConfigureGraph() {
         lookQuietly(pageAfter(openPage()));

@@ -4,6 +4,7 @@
  * palette goes first, if it names one of the types.
  */
 import { app } from "../../../scripts/app.js";
+import { addFeature } from "./common/feature.js";
 
 /**
  * By socket type. They are of middle lightness, to be seen on dark and on light themes, and far from each other and from
@@ -49,7 +50,7 @@ function addStyleSheet() {
     document.head.append(sheet);
 }
 
-app.registerExtension({
+addFeature(app, "colours of wires", {
     name: "UniPortrait.Wires",
     setup() {
         addStyleSheet();

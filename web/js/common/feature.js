@@ -12,20 +12,38 @@
  * @param {App} app
  * @param {string} title what it is called in the warning
  * @param {Extension} extension
+ * @param {ReturnType<typeof makeGuard>} [within] the guard of the rest of the feature, if there is more than hooks
  */
-export function addFeature(app, title, extension) {
-    let told = false;
-    /** @param {unknown} error */
-    const tell = (error) => {
-        if (!told) console.warn(`UniPortrait: ${title} is off, as the front end has changed (${error})`);
-        told = true;
-    };
+export function addFeature(app, title, extension, within = makeGuard(title)) {
     /** @type {Record<string, unknown>} */
     const guarded = {};
     for (const [name, value] of Object.entries(extension)) {
-        guarded[name] = typeof value === "function" ? guard(value.bind(extension), tell) : value;
+        guarded[name] = typeof value === "function" ? within(value.bind(extension)) : value;
     }
-    guard(() => app.registerExtension(/** @type {Extension} */ (/** @type {unknown} */ (guarded))), tell)();
+    within(() => app.registerExtension(/** @type {Extension} */ (/** @type {unknown} */ (guarded))))();
+}
+
+/**
+ * Functions that never throw: what fails once is off from then on, with all that has the same guard, and is named in one
+ * warning.
+ *
+ * @param {string} title of the feature
+ * @param {() => void} [tell] called then
+ * @returns {<F extends (...given: any[]) => unknown>(work: F) => (...given: Parameters<F>) => unknown}
+ */
+export function makeGuard(title, tell = () => {}) {
+    let off = false;
+    /** @param {unknown} error */
+    const fail = (error) => {
+        if (off) return;
+        off = true;
+        console.warn(`UniPortrait: ${title} is off, as the front end has changed (${error})`, error);
+        tell();
+    };
+    return (work) => {
+        const guarded = guard(work, fail);
+        return (...given) => (off ? undefined : guarded(...given));
+    };
 }
 
 /**

@@ -111,6 +111,8 @@ export interface Extension {
     beforeRegisterNodeDef?(node: NodeClass, definition: NodeDefinition): void;
     afterConfigureGraph?(): void;
     refreshComboInNodes?(): void;
+    onNodeOutputsUpdated?(): void;
+    settings?: Record<string, unknown>[];
 }
 
 export interface App {
@@ -125,6 +127,7 @@ export interface App {
 }
 
 export interface Api {
+    clientId?: string;
     apiURL(route: string): string;
     fetchApi(route: string, options?: RequestInit): Promise<Response>;
     addEventListener(event: string, listener: (event: CustomEvent) => void): void;

@@ -1,6 +1,7 @@
 // @ts-check
 // The photo under a node, with its faces as buttons: made of plain elements, it knows neither nodes nor widgets.
 
+import { percent } from "../common/page.js";
 import { frameOf } from "./numbering.js";
 import { WORDS } from "./words.js";
 
@@ -127,7 +128,7 @@ export function makePanel(choose) {
         const plate = make("span", "up-faces__plate");
         make("span", "", plate).textContent = frame.number === null ? "–" : `${frame.number}`;
         if (frame.users.length) make("span", "more", plate).textContent = frame.users.join(", ");
-        make("span", "sure", plate).textContent = WORDS.percent(frame.face.confidence);
+        make("span", "sure", plate).textContent = percent(frame.face.confidence);
         plate.classList.toggle("is-inside", at.top < 0.1);
         plate.classList.toggle("is-right", at.left > 0.66);
         button.replaceChildren(plate);

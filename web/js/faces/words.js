@@ -1,8 +1,7 @@
 // @ts-check
 // All that the photo under a node says.
 
-/** @param {number} share 0..1 */
-const percent = (share) => `${Math.round(share * 100)} %`;
+import { percent } from "../common/page.js";
 
 export const WORDS = {
     /**
@@ -17,7 +16,6 @@ export const WORDS = {
     unsure: (confidence) => `face below min_confidence, ${percent(confidence)}`,
     /** @param {string[]} users */
     users: (users) => `; taken by ${users.join(", ")}`,
-    percent,
     /**
      * @param {number} place from 1
      * @param {number} count

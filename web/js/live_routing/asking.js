@@ -2,8 +2,10 @@
 /**
  * Telling the server that somebody looks: without that it computes and sends nothing.
  *
- * @typedef {import("./types.js").Api} Api
+ * @typedef {import("../common/frontend").Api} Api
  */
+
+import { post } from "../common/requests.js";
 
 const ROUTE = "/uniportrait/live_routing";
 
@@ -20,10 +22,9 @@ export function makeAsking(api, looks) {
         const news = `${connections} ${api.clientId} ${wanted}`;
         if (!api.clientId || news === told || (!wanted && !told)) return;
         told = news;
-        const body = JSON.stringify({ client_id: api.clientId, looks: wanted });
-        const headers = { "Content-Type": "application/json" };
-        const answer = await api.fetchApi(ROUTE, { method: "POST", headers, body }).catch(() => null);
-        if (!answer?.ok && told === news) told = "-"; // another time
+        await post(api, ROUTE, { client_id: api.clientId, looks: wanted }).catch(() => {
+            if (told === news) told = "-"; // another time
+        });
     };
     api.addEventListener("reconnected", () => {
         connections += 1;

@@ -6,8 +6,9 @@
  * @typedef {import("./types.js").Step} Step
  */
 
+import { percent } from "../common/page.js";
 import { decoded, painted } from "./map.js";
-import { WAITING, aboutToBeMissing, described, nameOf, percent, progress } from "./words.js";
+import { aboutToBeMissing, described, nameOf, progress, WAITING } from "./words.js";
 
 const MAP_HEIGHT = 150; // pixels, at least
 const LEGEND_ROW = 40;

@@ -2,9 +2,6 @@
 /**
  * What the live map uses of the front end, and what the server sends.
  *
- * @typedef {{ clientId?: string, fetchApi: (route: string, options?: RequestInit) => Promise<Response>,
- *   addEventListener: (name: string, listener: (event: CustomEvent) => void) => void }} Api
- *
  * @typedef {{ name: string, serialize?: boolean, options?: object, onRemove?: () => void }} Widget
  *
  * @typedef {{ id: string | number, comfyClass?: string, type?: string, size: ArrayLike<number>, widgets?: Widget[],

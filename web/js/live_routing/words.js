@@ -1,15 +1,9 @@
 // @ts-check
 /** What the live map says. */
 
-export const WAITING = "Waiting for the first step";
+import { percent } from "../common/page.js";
 
-/**
- * @param {number} share 0 to 1
- * @returns {string}
- */
-export function percent(share) {
-    return `${Math.round(100 * share)} %`;
-}
+export const WAITING = "Waiting for the first step";
 
 /**
  * @param {number} person counted from 0

@@ -5,6 +5,8 @@
  * @typedef {import("./library").Person} Person
  */
 
+import { addStyleSheet } from "../common/page.js";
+
 const MOST_FACES = 4; // of a file of several people, in one card
 
 /**
@@ -19,14 +21,8 @@ export function element(tag, className, text) {
     return made;
 }
 
-/** Has the pack's style sheet in the page. */
-export function addStyle() {
-    const id = "uniportrait-people-style";
-    if (document.getElementById(id)) return;
-    const link = document.createElement("link");
-    Object.assign(link, { id, rel: "stylesheet", href: new URL("./people.css", import.meta.url).href });
-    document.head.append(link);
-}
+/** Has the style sheet in the page. */
+export const addStyle = () => addStyleSheet(new URL("./people.css", import.meta.url));
 
 /** @param {string} name */
 export function initials(name) {

@@ -5,8 +5,10 @@ from collections.abc import Collection
 import folder_paths
 from aiohttp import web
 
-from .detector_files import insightface_packs
-from .get_command import get_command, published_files
+from ..models.detector_files import insightface_packs
+from ..models.get_command import get_command, published_files
+from .json_requests import answering, json_object
+from .refusal import RequestRefusedError
 
 ROUTE = "/uniportrait/missing_files"
 
@@ -22,13 +24,15 @@ def missing_files(names: Collection[str]) -> list[str]:
     ]
 
 
-def add_route(routes: web.RouteTableDef) -> None:
-    """Answer a list of names at `ROUTE` with `{"missing": [name, …], "command": what gets these}`."""
-    routes.post(ROUTE)(_answer)
+def add_missing_files_route(routes: web.RouteTableDef) -> None:
+    """Answer `{"names": [name, …]}` at `ROUTE` with `{"missing": [name, …], "command": what gets these}`."""
+    routes.post(ROUTE)(answering(_answer))
 
 
 async def _answer(request: web.Request) -> web.Response:
-    names = await request.json()
+    names = (await json_object(request)).get("names")
+    if not isinstance(names, list):
+        raise RequestRefusedError(400, "names is no list.", "Send the names of files.")
     missing = missing_files([name for name in names if isinstance(name, str)])
     return web.json_response({"missing": missing, "command": get_command(missing)})
 
