@@ -7,17 +7,14 @@ it opens so. Front ends before that pass over both.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from browser import FrontEnd, front_end
-from comfy_server import PACK, ComfyClient, comfy_server
-from servers import standin_models
-from workflow_prompts import add_photos
+from comfy_server import PACK, ComfyClient
+from servers import server_for_workflows
 
 OPEN_AS_APPS = {"single_id", "multi_id", "image_to_single_id"}  # the three modes of the published demo
 NAMES = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
@@ -30,8 +27,7 @@ Workflow = dict[str, Any]
 @pytest.fixture(scope="module")
 def server() -> Iterator[ComfyClient]:
     """A server with stand-in weights, and the photos that the workflows name."""
-    with comfy_server(Path(os.environ["COMFYUI_PATH"]), standin_models()) as running:
-        add_photos(running)
+    with server_for_workflows() as running:
         yield running
 
 

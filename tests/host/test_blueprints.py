@@ -6,19 +6,16 @@ ComfyUI lists them since versions after 0.3.64, which passes over the files.
 from __future__ import annotations
 
 import json
-import os
 import urllib.error
 from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from browser import FrontEnd, front_end
-from comfy_server import PACK, ComfyClient, comfy_server
-from servers import standin_models
-from workflow_prompts import add_photos
+from comfy_server import PACK, ComfyClient
+from servers import server_for_workflows
 
 INSTALLED_AS = "ComfyUI-UniPortrait"  # folder in custom_nodes
 NAMES = sorted(path.stem for path in (PACK / "subgraphs").glob("*.json"))
@@ -40,8 +37,7 @@ ON_SCREEN = """([node, name, given]) => {
 @pytest.fixture(scope="module")
 def server() -> Iterator[ComfyClient]:
     """A server with stand-in weights, and photos."""
-    with comfy_server(Path(os.environ["COMFYUI_PATH"]), standin_models()) as running:
-        add_photos(running)
+    with server_for_workflows() as running:
         yield running
 
 

@@ -32,9 +32,9 @@ from PIL import Image, ImageFilter, ImageOps
 
 import canvas
 from browser import FrontEnd, front_end, save_jpeg
-from comfy_server import PACK, ComfyClient, comfy_server
+from comfy_server import PACK, ComfyClient
 from placeholders import drawn_photo
-from servers import standin_models
+from servers import server_for_workflows
 from standins.detector import FACES, photo
 from workflow_prompts import PHOTOS, PROMPTS, Prompt, add_photos, add_picture, load_prompt, of_class
 
@@ -69,8 +69,7 @@ Workflow = dict[str, Any]
 def server() -> Iterator[ComfyClient]:
     """A server with stand-in weights, and the photos that the workflows name."""
     # Results are kept for all tests: a face, once encoded, is there for every workflow.
-    with comfy_server(Path(os.environ["COMFYUI_PATH"]), standin_models(), ["--cache-lru", "1000"]) as running:
-        add_photos(running)
+    with server_for_workflows(["--cache-lru", "1000"]) as running:
         yield running
 
 
