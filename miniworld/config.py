@@ -150,9 +150,9 @@ FULL = replace(
         "classifiers": Budget(4_000, 35, 384, 2e-3),
         "measure": Budget(4_000, 65, 512, 3e-3),
         # Alone.
-        "vae": Budget(20_000, 115, 32, 7e-4),
-        "decoder": Budget(20_000, 30, 32, 7e-4),
-        "unet": Budget(20_000, 145, 384, 1e-3),
+        "vae": Budget(20_000, 60, 32, 7e-4),
+        "decoder": Budget(20_000, 15, 32, 7e-4),
+        "unet": Budget(100_000, 220, 256, 1.5e-3),
         "sketch": Budget(300, 20, 64, 2e-3),
     },
 )

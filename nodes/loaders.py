@@ -186,7 +186,7 @@ class UniPortraitLoadMiniWorld(io.ComfyNode):
             description="Loads the mini world: small models of Stable Diffusion 1.5's layout that draw made-up people. "
             "They come with the pack, go with Face Detector's backend mini world, and not with models of photos.",
             outputs=[
-                io.Model.Output(display_name="model", tooltip="Draws pictures of the mini world, 64×64 pixels."),
+                io.Model.Output(display_name="model", tooltip="Draws pictures of the mini world, 128×128 pixels."),
                 io.Clip.Output(display_name="clip", tooltip="Reads prompts; it knows the words of the mini world."),
                 io.Vae.Output(display_name="vae", tooltip="Between latents and pictures, 8-fold."),
                 io.ClipVision.Output(display_name="clip_vision", tooltip="For Encode Face ID."),

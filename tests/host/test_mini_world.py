@@ -15,7 +15,7 @@ from miniworld.world.picture import faces, picture
 from miniworld.world.scene import compose
 from miniworld.world.seeds import TEST
 
-SIDE = 64
+SIDE = 128
 PROMPT = "a smiling person wearing a red jacket and a straw hat on a beach"
 SEEDS = 4
 
@@ -143,7 +143,7 @@ def test_words_that_are_not_known_are_named_and_the_rest_is_used(caplog):
 
 def test_sizes_that_it_was_not_trained_for():
     assert all(shown.shape == (SIDE, 2 * SIDE, 3) for shown in drawn(width=2 * SIDE, steps=2))
-    with pytest.raises(GraphError, match="for a picture of 512×512 pixels; the mini world was trained for 64×64"):
+    with pytest.raises(GraphError, match="for a picture of 512×512 pixels; the mini world was trained for 128×128"):
         drawn(width=512, height=512, steps=2)
 
 
