@@ -2,7 +2,7 @@
 
     python dev.py test          lint and types, the tests of the core and of all beside the pack, and the host's in two
                                 ComfyUIs
-    python dev.py demo          drawn people in a real ComfyUI, kept and kept apart; pictures in demo-output/
+    python dev.py demo          the pack's workflows in a real ComfyUI, pictures in demo-output/
     python dev.py bench         what the pack costs per step and once, measured side by side
 
 What it sets up lies in the user's cache folder and is shared by all checkouts: a Python environment, two versions
@@ -138,21 +138,14 @@ def one_host(choice: str, cache: Path) -> tuple[Path, Path]:
 
 
 def demo(options: argparse.Namespace, _: Sequence[str]) -> int:
-    """Draw people of the mini world; or, given weights, run the pack's workflows on them."""
+    """Run the pack's workflows in a real ComfyUI."""
     if options.models and not options.models.is_dir():
         raise DevError(f"--models {options.models} is no folder; give a ComfyUI `models` folder")
-    output = ("--output", options.output.resolve())
     with provision.alone_in_cache() as cache:
-        if options.models:
-            host, python = one_host(options.host, cache)
-        else:
-            hosts = provision.get_hosts(cache)
-            host = hosts.get("yours") or hosts.get(options.host)
-            python = provision.get_environment(next(iter(hosts.values()), None), cache)
-    if options.models:
-        command = [python, ROOT / "tests" / "demo.py", "--host", host, "--models", options.models.resolve(), *output]
-    else:
-        command = [python, ROOT / "tests" / "demo_world.py", *(["--host", host] if host else []), *output]
+        host, python = one_host(options.host, cache)
+        models = options.models.resolve() if options.models else provision.get_standins(python, host, cache)
+    command = [python, ROOT / "tests" / "demo.py", "--host", host, "--models", models]
+    command += ["--output", options.output.resolve(), *([] if options.models else ["--standins"])]
     return provision.run(command)
 
 
@@ -176,12 +169,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     command.add_argument("--host", choices=("both", *HOSTS), default="both", help="which ComfyUI to test in")
     command.add_argument("--require-host", action="store_true", help="fail when no ComfyUI can be had")
     command.add_argument("--require-browser", action="store_true", help="fail when there is no Chromium to test in")
-    command = commands.add_parser("demo", help="draw people of the mini world, or run the workflows on real weights")
+    command = commands.add_parser("demo", help="run the pack's workflows")
     command.set_defaults(run=demo)
     command.add_argument("--host", choices=tuple(HOSTS), default="newest", help="which ComfyUI to run in")
-    command.add_argument(
-        "--models", type=Path, help="a ComfyUI `models` folder with real weights, on which to run the workflows instead"
-    )
+    command.add_argument("--models", type=Path, help="a ComfyUI `models` folder with the real weights")
     command.add_argument("--output", type=Path, default=Path("demo-output"), help="where the pictures go")
     command = commands.add_parser("bench", help="measure what the pack costs")
     command.set_defaults(run=bench)

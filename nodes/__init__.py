@@ -3,7 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 from server import PromptServer
 
-from ..host.models.folders import place_photos, register_folders
+from ..host.models.folders import register_folders
 from ..host.web.all_requests import add_routes
 from .apply_id_router import IDRouterApply
 from .combine_mix_adjust import MultiIDConditioning, UniPortraitAdjustFaceID, UniPortraitMixFaceID
@@ -51,7 +51,6 @@ class UniPortraitExtension(ComfyExtension):
 
 async def comfy_entrypoint() -> UniPortraitExtension:
     register_folders()
-    place_photos()
     if server := getattr(PromptServer, "instance", None):  # none where the host is used as a library
         add_routes(server)
     return UniPortraitExtension()

@@ -43,19 +43,18 @@ class Row:
         return round(LINE * (TITLE_SIZE + TEXT_SIZE * (len(self.lines) + 1))) + 2 * GAP + HEIGHT
 
 
-def contact_sheet(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[str] = COLUMNS) -> Image.Image:
+def contact_sheet(rows: Sequence[Row], notes: Sequence[str] = ()) -> Image.Image:
     """Lay out rows of photos, crops and results, one workflow below the other.
 
     Args:
         rows: from top to bottom.
         notes: remarks at the foot, a line each.
-        columns: names of the rows' groups of pictures.
     """
     # A workflow that was stopped may have nothing in a column, but the column's name takes its place all the same.
     widths = [
-        max(_text_width(name), *(_width(row.pictures[column]) for row in rows)) for column, name in enumerate(columns)
+        max(_text_width(name), *(_width(row.pictures[column]) for row in rows)) for column, name in enumerate(COLUMNS)
     ]
-    lefts = [MARGIN + sum(widths[:column]) + column * ARROW for column in range(len(columns))]
+    lefts = [MARGIN + sum(widths[:column]) + column * ARROW for column in range(len(COLUMNS))]
     head = round(LINE * TEXT_SIZE) + GAP
     foot = round(LINE * TEXT_SIZE * len(notes)) + GAP if notes else 0
     height = MARGIN + head + sum(row.height + MARGIN for row in rows) + foot
@@ -63,7 +62,7 @@ def contact_sheet(rows: Sequence[Row], notes: Sequence[str] = (), columns: Seque
     right = max([lefts[-1] + widths[-1], *(MARGIN + _text_width(line) for line in lines)])
     sheet = Image.new("RGB", (right + MARGIN, height), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    for left, name in zip(lefts, columns, strict=True):
+    for left, name in zip(lefts, COLUMNS, strict=True):
         draw.text((left, MARGIN), name, FAINT, _font(TEXT_SIZE))
     top = MARGIN + head
     for row in rows:

@@ -1,8 +1,8 @@
 """Runs the pack's workflows in a real ComfyUI, unchanged, and lays out what they make.
 
-    python tests/demo.py --host COMFYUI --models COMFYUI/models --output FOLDER
+    python tests/demo.py --host COMFYUI --models COMFYUI/models --output FOLDER [--standins]
 
-`python dev.py demo --models DIR` calls it with everything set up.
+`python dev.py demo` calls it with everything set up.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ WORKFLOWS = {
     "group_photo": "Two people of a group photo",
 }
 Pictures = dict[str, list[bytes]]  # the files that output nodes show, by node id
+STANDINS_NOTE = "Made with stand-in weights: the pictures show the plumbing, and not a likeness."
 
 
 def run(server: ComfyClient, name: str, prompt: Prompt, progress: Progress, shown: Pictures) -> None:
@@ -109,11 +110,11 @@ def lay_out(server: ComfyClient, name: str, prompt: Prompt, shown: Pictures, out
     )
 
 
-def remarks(done: Sequence[str]) -> list[str]:
+def remarks(done: Sequence[str], standins: bool) -> list[str]:
     """What is to be said about the pictures, where `done` are the workflows that came to their end."""
     after = f", after {done[-1]}.json" if done else ""
     stopped = f"The demo was stopped in workflow {len(done) + 1} of {len(WORKFLOWS)}{after}."
-    return [stopped] if len(done) < len(WORKFLOWS) else []
+    return [*([stopped] if len(done) < len(WORKFLOWS) else []), *([STANDINS_NOTE] if standins else [])]
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -136,7 +137,7 @@ def demo(options: argparse.Namespace) -> int:
             finally:
                 # While the server is there: its folder, with the log and the photos, goes when it does.
                 shutil.copy(server.log_file, options.output / "comfyui.log")
-                write_sheet(rows, remarks(done), options.output / "contact-sheet.jpg")
+                write_sheet(rows, remarks(done, options.standins), options.output / "contact-sheet.jpg")
     except ServerError as problem:
         print(f"\nThe demo failed. {problem}", file=sys.stderr)
         return 1
@@ -158,6 +159,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--host", type=Path, required=True, help="folder of a ComfyUI checkout")
     parser.add_argument("--models", type=Path, required=True, help="folder laid out like ComfyUI's models")
     parser.add_argument("--output", type=Path, required=True, help="folder for the pictures")
+    parser.add_argument("--standins", action="store_true", help="the models are stand-ins")
     return parser.parse_args()
 
 

@@ -1,9 +1,7 @@
 """Where the pack's files live in ComfyUI's models and output folders."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from shutil import copyfile
 
 import folder_paths
 
@@ -32,19 +30,6 @@ def register_folders() -> None:
     _register(INSIGHTFACE, models / INSIGHTFACE, set())
     _register(FACE_DETECTION, models / FACE_DETECTION, {".onnx"})
     _register(IP_ADAPTER, models / IP_ADAPTER, folder_paths.supported_pt_extensions)
-
-
-def place_photos() -> None:
-    """Put the mini world's photos into the host's input folder, where the workflows' Load Image finds them.
-
-    What is there stays as it is; a folder that cannot be written to is left alone.
-    """
-    folder = Path(folder_paths.get_input_directory()) / OF_MINI_WORLD
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        for photo in (MINI_WORLD.parent / "photos").glob("*.png"):
-            if not (folder / photo.name).exists():
-                copyfile(photo, folder / photo.name)
 
 
 def faces_output_folder() -> Path:

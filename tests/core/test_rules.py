@@ -30,8 +30,7 @@ BESIDE = {
     "training": ("files", "config", "data", "frozen", "model", "prepare", "run"),
     "evaluation": ("names", "settings", "protocol", "pictures", "models", "metrics", "generate", "score", "ablate"),
     "miniworld": (
-        "config", "files", "weights", "reports", "world", "cast", "nets", "data", "recipes", "sampling", "numbers",
-        "ship",
+        "config", "files", "weights", "reports", "world", "nets", "data", "recipes", "sampling", "ship",
     ),
 }  # fmt: skip
 CORE, HOST_SIDE, NODES = (sorted((ROOT / floor).rglob("*.py")) for floor in FLOORS)
