@@ -2,6 +2,7 @@
 
 python -m miniworld look                         contact sheets of drawn people
 python -m miniworld train                        all networks, from nothing; hours on a CPU, minutes on a GPU
+python -m miniworld train --ablations            and stages I and II with parts left out
 python -m miniworld train --preset tiny          a trial of it all, which means nothing, in a minute
 python -m miniworld sample                       pictures of the base model
 python -m miniworld photos OUT --people 2-4      photos in shards, on which `python -m training` runs
@@ -74,6 +75,7 @@ def _train(options: argparse.Namespace) -> int:
     from .files import Files
     from .recipes.job import Job
     from .recipes.lanes import RECIPES, preset_of, train_all
+    from .recipes.stages import WITHOUT
     from .reports import set_up_logging
     from .ship import put
 
@@ -85,7 +87,7 @@ def _train(options: argparse.Namespace) -> int:
         from dataclasses import replace
 
         preset = replace(preset, scenes=options.scenes or preset.scenes, people=options.people or preset.people)
-    names = options.only or list(RECIPES)
+    names = options.only or [name for name in RECIPES if options.ablations or name not in WITHOUT]
     if options.start and not (options.out / "state").is_dir():  # later calls go on where this one was
         put(options.start, options.out)
     command = shlex.join(["python", "-m", "miniworld", *sys.argv[1:]])
@@ -99,9 +101,10 @@ def _train(options: argparse.Namespace) -> int:
         files=Files(options.out),
         command=command,
         compiled=options.compile,
+        workers=options.workers or max(1, (os.cpu_count() or 2) - 2),
     )
     lanes = device.type == "cuda" if options.lanes is None else options.lanes
-    failed = train_all(job, names, options.workers or max(1, (os.cpu_count() or 2) - 2), lanes)
+    failed = train_all(job, names, lanes)
     if failed:
         print(f"not finished: {', '.join(failed)}; the same command goes on where it was", file=sys.stderr)
     return int(bool(failed))
@@ -138,6 +141,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--preset", choices=("tiny", "small", "full"), default="small", help="sizes of pictures and networks"
     )
     command.add_argument("--only", nargs="+", metavar="NAME", help="train these networks only")
+    command.add_argument("--ablations", action="store_true", help="train both stages without their parts, too")
     command.add_argument("--device", help="cuda or cpu; the fastest that is there by default")
     command.add_argument("--out", type=Path, default=Path("miniworld-out"), help="folder for the weights")
     command.add_argument(

@@ -9,7 +9,7 @@ class Budget:
 
     Attributes:
         steps: of the optimizer.
-        seconds: on the machine at hand.
+        seconds: on the machine at hand; stages I and II do not look at it.
         batch: pictures per step.
         rate: highest learning rate.
     """
@@ -30,6 +30,7 @@ class Preset:
         people, photos: people, and face photos of each, for the backbone; as many other people for the recogniser
             that measures.
         checks: pictures, and people, on which quality is measured.
+        portraits, groups: photos of one person, for stage I, and of several, for stage II.
         vae: channels of the autoencoder's four levels, multiples of 32, as the host cannot make others.
         latents: channels of the autoencoder's latents. SD1.5 has 4, for pictures of 512 pixels; of small pictures 8×8
             pixels hold so much more that a face does not pass through 4 numbers.
@@ -49,6 +50,8 @@ class Preset:
     people: int
     photos: int
     checks: int
+    portraits: int
+    groups: int
     vae: tuple[int, ...]
     latents: int
     unet: tuple[int, ...]
@@ -73,6 +76,8 @@ TINY = Preset(
     people=24,
     photos=4,
     checks=16,
+    portraits=12,
+    groups=12,
     vae=(32, 32, 32, 32),
     latents=12,
     unet=(32, 32, 32, 32),
@@ -98,6 +103,8 @@ TINY = Preset(
         "sketch": Budget(6, 60, 4, 1e-3),
         "detector": Budget(6, 60, 4, 2e-3),
         "classifiers": Budget(6, 60, 8, 2e-3),
+        "single": Budget(6, 60, 4, 2e-3),
+        "multi": Budget(6, 60, 4, 2e-3),
     },
 )
 """The smallest that works from end to end, in a minute on a CPU; what it draws means nothing."""
@@ -108,6 +115,8 @@ SMALL = Preset(
     people=3_000,
     photos=5,
     checks=512,
+    portraits=8_000,
+    groups=4_000,
     vae=(32, 32, 64, 96),
     latents=12,
     unet=(64, 64, 64, 64),
@@ -133,6 +142,8 @@ SMALL = Preset(
         "decoder": Budget(20_000, 1800, 16, 1e-3),
         "unet": Budget(100_000, 3600, 32, 3e-3),
         "sketch": Budget(150, 300, 32, 2e-3),
+        "single": Budget(4_000, 3600, 32, 2e-3),
+        "multi": Budget(1_500, 2400, 32, 2e-3),
     },
 )
 """For two cores of a CPU."""
@@ -142,8 +153,10 @@ FULL = replace(
     size=128,
     scenes=60_000,
     people=4_500,
+    portraits=24_000,
+    groups=10_000,
     budgets={
-        # Side by side, while pictures are drawn (`recipes/lanes.py`): 90 s of an H100.
+        # Side by side, while pictures are drawn (`recipes/lanes.py`): 90 s of an H200.
         "backbone": Budget(4_000, 35, 512, 3e-3),
         "detector": Budget(4_000, 25, 256, 2e-3),
         "clip": Budget(3_000, 40, 384, 1.5e-3),
@@ -153,7 +166,10 @@ FULL = replace(
         "vae": Budget(20_000, 60, 32, 7e-4),
         "decoder": Budget(20_000, 15, 32, 7e-4),
         "unet": Budget(100_000, 220, 256, 1.5e-3),
+        # Side by side with the ablations, waiting for kernels most of the time.
         "sketch": Budget(300, 20, 64, 2e-3),
+        "single": Budget(800, 240, 384, 3e-3),
+        "multi": Budget(400, 120, 192, 3e-3),
     },
 )
 """For a GPU."""

@@ -5,6 +5,9 @@ from pathlib import Path
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"  # as diffusers calls them
 SHIPPED = Path(__file__).parent / "weights"
+# Folders in a training's output:
+ALBUMS = {"single": "one", "multi": "several"}  # of the photos that a stage is trained on
+ABLATIONS = "ablations"  # of stages that lack something
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from safetensors.torch import load_file
 from training.data.index import load_index
 from training.run.export import FILES
 
-from .files import SHIPPED, Files
+from .files import ALBUMS, SHIPPED, Files
 from .weights import metadata, save_weights
 
 LARGEST = 24e6  # bytes of all weights together
-ALBUMS = {"single": "one", "multi": "several"}  # folders of the photos that a stage is trained on
 PARTS = ("base/unet", "base/vae", "base/text_encoder", "base/tokenizer", "base/scheduler", "clip_vision")
 
 
@@ -47,7 +46,7 @@ def ship(out: Path, shipped: Path = SHIPPED) -> int:
     for stage, place in (("single", places.faceid), ("multi", places.router)):
         if (source := out / stage / FILES[stage]).is_file():
             made = metadata(source)
-            made["command"] = f"accelerate launch -m training {stage} miniworld/configs/{stage}.toml"
+            made["command"] = f"python -m miniworld train --only {stage}"
             photos = load_index(out / ALBUMS[stage])
             made["data"] = f"{len(photos)} photos of {photos.identity.max() + 1} drawn people"
             save_weights(place, load_file(source), made)

@@ -23,6 +23,7 @@ class Job:
         files: where results go.
         command: that was called, for the metadata.
         compiled: whether autoencoder and UNet go through torch.compile.
+        workers: processes that draw.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Job:
     files: Files
     command: str
     compiled: bool = False
+    workers: int = 1
 
     @property
     def layout(self) -> torch.memory_format:

@@ -3,15 +3,15 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
-from ..config import PRESETS, Preset
+from ..config import PRESETS, Budget, Preset
 from ..data.drawing import draw
 from ..data.shards import SHARD
 from ..files import Files
@@ -24,42 +24,51 @@ from .detector import train_detector
 from .faces import train_backbone, train_measure
 from .job import Job
 from .sketch import train_sketch
+from .stages import VARIANTS, draw_photos, encode_photos, train_stage
 from .unet import train_unet
 from .vae import train_vae
 
 RECIPES = {
     "backbone": train_backbone,
+    "detector": train_detector,
+    "clip": train_clip,
+    "classifiers": train_classifiers,
+    "measure": train_measure,
     "vae": train_vae,
     "decoder": train_decoder,
     "unet": train_unet,
+    "photos": draw_photos,
+    "features": encode_photos,
     "sketch": train_sketch,
-    "clip": train_clip,
-    "measure": train_measure,
-    "detector": train_detector,
-    "classifiers": train_classifiers,
+    **dict.fromkeys(VARIANTS, train_stage),
 }
-# Small networks together, while drawing goes on and they leave most of the device idle; each in its lane one after the
-# other. Autoencoder, its decoder and UNet fill it alone, and have it to themselves: the UNet needs the autoencoder and
-# CLIP's text encoder, the autoencoder likes to have the backbone.
-LANES = (("backbone", "detector"), ("clip", "classifiers"), ("measure",))
+# What can be done side by side, phase by phase; in a lane one after the other. Small networks leave most of a device
+# idle, and learn while drawing goes on. Autoencoder and UNet fill it, and have it to themselves: the UNet needs the
+# autoencoder and CLIP's text encoder, the autoencoder likes to have the backbone. Stages launch so many small kernels
+# that several of them go together.
+PHASES = (
+    (("backbone", "detector"), ("clip", "classifiers"), ("measure",)),
+    (("vae", "decoder", "unet"), ("photos",)),
+    (("features",),),
+    (("single", "multi", "no-routing-loss"), ("global-features",), ("no-shallow-features",), ("no-drop",), ("sketch",)),
+)
 ALONE = ("vae", "decoder", "unet", "sketch")
 logger = logging.getLogger("miniworld")
 
 
-def train_all(job: Job, names: Sequence[str], workers: int, lanes: bool) -> list[str]:
+def train_all(job: Job, names: Sequence[str], lanes: bool) -> list[str]:
     """Draw the data and train networks, several at a time where the device is fast.
 
     Args:
         job: with the whole's settings; name and budget are filled in.
         names: of the networks.
-        workers: processes that draw.
         lanes: whether to train small networks side by side.
 
     Returns:
         Names of those that failed.
     """
     save_tokenizer(job.files.tokenizer)
-    drawing = get_context("spawn").Process(target=draw, args=(job.preset, job.data, job.files.tokenizer, workers))
+    drawing = get_context("spawn").Process(target=draw, args=(job.preset, job.data, job.files.tokenizer, job.workers))
     drawing.start()
     try:
         _train_in_order(job, names, lanes)
@@ -71,21 +80,29 @@ def train_all(job: Job, names: Sequence[str], workers: int, lanes: bool) -> list
 
 def _train_in_order(job: Job, names: Sequence[str], lanes: bool) -> None:
     if not lanes:
-        _train(job, [name for name in (*chain(*LANES), *ALONE) if name in names])
+        _train(job, [name for phase in PHASES for lane in phase for name in lane if name in names])
         return
+    coming = [_start(job, PHASES[0], names)]
+    for following in (*PHASES[1:], ()):
+        # Loading libraries and starting the device take ten seconds, which pass while others train.
+        coming.append(_start(job, following, names))
+        ready, processes = coming.pop(0)
+        ready.set()
+        for process in processes:
+            process.join()
+
+
+def _start(job: Job, phase: Sequence[Sequence[str]], names: Sequence[str]) -> tuple[Event, list[BaseProcess]]:
+    """The processes of a phase, and what they wait for."""
     context = get_context("spawn")
-    ready = context.Event()  # loading libraries and starting the device take ten seconds, which pass meanwhile
-    last = context.Process(target=_train, args=(job, [name for name in ALONE if name in names], ready))
-    orders = [[name for name in lane if name in names] for lane in LANES]
-    small = [context.Process(target=_train, args=(job, order)) for order in orders if order]
-    if job.compiled:
-        small.append(context.Process(target=_compile_ahead, args=(job,)))
-    for process in (*small, last):
+    ready = context.Event()
+    orders = [[name for name in lane if name in names] for lane in phase]
+    processes = [context.Process(target=_train, args=(job, order, ready)) for order in orders if order]
+    if job.compiled and phase is PHASES[0]:
+        processes.append(context.Process(target=_compile_ahead, args=(job,)))
+    for process in processes:
         process.start()
-    for process in small:
-        process.join()
-    ready.set()
-    last.join()
+    return ready, processes
 
 
 def _compile_ahead(job: Job) -> None:
@@ -109,7 +126,7 @@ def _train(job: Job, names: Sequence[str], ready: Event | None = None) -> None:
         if job.files.done(name).is_file():
             logger.info("%-12s is there already", name)
             continue
-        mine = replace(job, name=name, budget=job.preset.budgets[name])
+        mine = replace(job, name=name, budget=budget_of(job.preset, name))
         try:
             RECIPES[name](mine)
         except Exception:  # what the others have trained is kept
@@ -121,6 +138,12 @@ def _train(job: Job, names: Sequence[str], ready: Event | None = None) -> None:
         job.files.done(name).parent.mkdir(parents=True, exist_ok=True)
         job.files.done(name).touch()
         job.files.state(name).unlink(missing_ok=True)
+
+
+def budget_of(preset: Preset, name: str) -> Budget:
+    """Of a recipe; an ablation has its stage's, and what trains nothing has none."""
+    key = VARIANTS[name].stage if name in VARIANTS else name
+    return preset.budgets.get(key, Budget(0, 0, 0, 0))
 
 
 def preset_of(name: str, seconds: dict[str, float], scale: float) -> Preset:

@@ -8,6 +8,7 @@ from jobs_of_miniworld import job
 from miniworld.config import TINY
 from miniworld.files import Files
 from miniworld.recipes.lanes import RECIPES, train_all
+from miniworld.recipes.stages import WITHOUT
 
 
 @pytest.fixture(scope="session")
@@ -16,5 +17,6 @@ def trained(tmp_path_factory) -> Files:
     folder = tmp_path_factory.mktemp("miniworld")
     budgets = {name: replace(budget, steps=2, batch=4) for name, budget in TINY.budgets.items()}
     preset = replace(TINY, scenes=24, people=6, photos=2, checks=6, budgets=budgets)
-    assert train_all(job(folder, preset=preset), list(RECIPES), workers=1, lanes=False) == []
+    names = [name for name in RECIPES if name not in WITHOUT]
+    assert train_all(job(folder, preset=preset), names, lanes=False) == []
     return Files(folder)

@@ -1,26 +1,20 @@
 """Photos of drawn people, as training reads them."""
 
-import re
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
-from safetensors.torch import load_file
 
 from miniworld.data.photos import Album, save_album
 from miniworld.world.picture import faces, picture
 from miniworld.world.seeds import BASE
-from training.config import read_config
 from training.data.index import FILE, load_index
 from training.data.portraits import Portraits, View
 from training.frozen.fingerprint import fingerprints
 from training.prepare.settings import Caching
-from training.run.course import run_stage
 
-CONFIGS = Path(__file__).parents[2] / "miniworld" / "configs"
 ONE, SEVERAL = Album(24, (1, 1), photos=4, size=64), Album(16, (2, 4), photos=4, size=64)
 
 
@@ -79,30 +73,3 @@ def test_drawing_goes_on_where_it_was_stopped(folders, tmp_path):
     save_album(album, tmp_path, 1)
     assert {file.name: file.read_bytes() for file in tmp_path.glob("*.tar")} == before
     assert len(load_index(tmp_path)) == 6 and (tmp_path / FILE).is_file()
-
-
-def test_both_stages_run_on_them_with_the_settings_that_lie_beside(folders, trained, tmp_path):
-    changes = {
-        "miniworld-out/one": folders["one"],
-        "miniworld-out/several": folders["several"],
-        "miniworld-out/single": tmp_path / "single",
-        "miniworld-out/multi": tmp_path / "multi",
-        "miniworld-out": trained.root,
-    }
-    numbers = {"resolution": 64, "steps": 1, "batch": 2, "workers": 0, "every": 1, "warmup": 0}
-    weights = {}
-    for stage in ("single", "multi"):
-        text = (CONFIGS / f"{stage}.toml").read_text()
-        for old, new in changes.items():
-            text = text.replace(f"../../{old}", str(new))
-        for key, value in numbers.items():
-            text = re.sub(rf"(?m)^{key} = .*", f"{key} = {value}", text)
-        (tmp_path / f"{stage}.toml").write_text(text)
-        AcceleratorState._reset_state(True)  # which otherwise keeps the precision of the first in a process
-        weights[stage] = load_file(run_stage(tmp_path / f"{stage}.toml", stage))
-    assert all(value.isfinite().all() for tensors in weights.values() for value in tensors.values())
-
-
-def test_stage_two_starts_from_what_stage_one_exports():
-    single, multi = (read_config(CONFIGS / f"{stage}.toml", stage) for stage in ("single", "multi"))
-    assert single.features == multi.features and multi.run.stage_one.parent == single.run.output

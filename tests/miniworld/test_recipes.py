@@ -27,6 +27,7 @@ from miniworld.nets.vision import new_vision_encoder
 from miniworld.recipes import fit as loop
 from miniworld.recipes.detector import centre_loss
 from miniworld.recipes.lanes import RECIPES
+from miniworld.recipes.stages import STAGES, WITHOUT
 from miniworld.world.picture import picture
 from training.frozen.faces import FaceEncoder
 from training.frozen.latents import load_vae, scaled, to_moments
@@ -43,7 +44,7 @@ def test_sizes_fit_the_host(name):
     )
     assert preset.text % 64 == 0, "heads of the pack's resampler are 64 wide"
     assert len(set(preset.backbone[1:])) == len(preset.backbone) - 1
-    assert set(preset.budgets) == set(RECIPES)
+    assert set(preset.budgets) == set(RECIPES) - set(WITHOUT) - {"photos", "features"}
 
 
 @pytest.mark.parametrize("new", (new_vae, new_unet))
@@ -100,7 +101,8 @@ def test_the_pack_and_the_trainer_read_the_weights(trained):
 
 
 def test_weights_say_what_made_them(trained):
-    files = [file for file in trained.root.rglob("*.safetensors") if not {"data", "state"} & set(file.parts)]
+    folders = {"data", "state", *STAGES}
+    files = [file for file in trained.root.rglob("*.safetensors") if not folders & set(file.parts)]
     assert len(files) == 9
     for file in files:
         with safe_open(file, "pt") as weights:

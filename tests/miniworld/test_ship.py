@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from miniworld import ship as shipping
 from miniworld.data.photos import Album, save_album
-from miniworld.files import SHIPPED, Files
-from miniworld.ship import ALBUMS, LARGEST, put, ship
+from miniworld.files import ALBUMS, SHIPPED, Files
+from miniworld.ship import LARGEST, put, ship
 from miniworld.weights import begin_with, history, save_weights
 
 STAGES = {"single": "uniportrait-faceid.safetensors", "multi": "uniportrait-router.safetensors"}
@@ -40,7 +40,7 @@ def test_what_is_shipped(out, tmp_path):
     for stage, place in (("single", target.faceid), ("multi", target.router)):
         with safe_open(place, "pt") as file:
             assert file.metadata()["uniportrait.stage"] == stage
-            assert f"training {stage}" in file.metadata()["command"]
+            assert file.metadata()["command"] == f"python -m miniworld train --only {stage}"
             assert file.metadata()["data"] == "2 photos of 1 drawn people"
             assert file.get_tensor("weight").dtype == torch.float16
 
@@ -77,12 +77,11 @@ def test_what_ships_is_small_and_says_how_it_was_made():
             made = opened.metadata()
             kinds = {opened.get_slice(key).get_dtype() for key in opened.keys()}  # noqa: SIM118
         assert kinds <= {"F16", "I64"}, file.name
-        if stage := made.get("uniportrait.stage"):
-            assert made["command"] == f"accelerate launch -m training {stage} miniworld/configs/{stage}.toml"
+        assert made["command"].startswith("python -m miniworld train"), file.name
+        if "uniportrait.stage" in made:
             assert json.loads(made["uniportrait.training"])["step"] > 100, file.name
         else:
-            assert made["command"].startswith("python -m miniworld train"), file.name
-            assert int(made["steps"]) > 100 and float(made["seconds"]) > 100 and made["data"], file.name
+            assert int(made["steps"]) > 100 and float(made["seconds"]) > 20 and made["data"], file.name
         assert json.loads(made["quality"]), file.name
 
 

@@ -1,0 +1,126 @@
+"""Stages I and II by `training/`, and with parts left out, to see what these are good for."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.data.index import FILE, load_index
+from training.prepare.features import cache_record
+from training.prepare.settings import Caching
+from training.run.course import run_stage
+from training.run.export import FILES
+
+from ..config import Preset
+from ..data.photos import Album, save_album
+from ..files import ABLATIONS, ALBUMS
+from .job import Job
+
+Settings = dict[str, dict[str, Any]]
+"""Tables of a TOML file, as `training.config` reads it."""
+
+PHOTOS = 3  # of each person, on average
+ENCODERS = 10  # processes that share a GPU, which waits for each of them most of the time
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A stage, perhaps with other settings.
+
+    Attributes:
+        stage: of `training`.
+        changes: to its settings.
+    """
+
+    stage: str
+    changes: Settings = field(default_factory=dict)
+
+
+STAGES = {"single": Variant("single"), "multi": Variant("multi")}
+WITHOUT = {
+    "no-routing-loss": Variant("multi", {"router": {"loss_weight": 0.0}}),
+    "global-features": Variant("single", {"features": {"intrinsic": "global"}}),
+    "no-shallow-features": Variant("single", {"features": {"structure": ["clip"]}}),
+    "no-drop": Variant("single", {"features": {"drop_path": 0.0, "drop_token": 0.0}}),
+}
+"""Ablations (Tables 3 and 4 of the paper)."""
+VARIANTS = STAGES | WITHOUT
+
+
+def albums(preset: Preset) -> dict[str, Album]:
+    """The photos that each stage is trained on."""
+    return {
+        "single": Album(preset.portraits, (1, 1), PHOTOS, preset.size),
+        "multi": Album(preset.groups, (2, 4), PHOTOS, preset.size),
+    }
+
+
+def draw_photos(job: Job) -> None:
+    """The photos of both stages."""
+    for stage, album in albums(job.preset).items():
+        if not (job.files.root / ALBUMS[stage] / FILE).is_file():
+            save_album(album, job.files.root / ALBUMS[stage], job.workers)
+
+
+def encode_photos(job: Job) -> None:
+    """What the frozen networks see in the photos, written beside them."""
+    files, device = job.files, str(job.device)
+    devices = [device] * (ENCODERS if job.device.type == "cuda" else job.workers)
+    caching = Caching(files.base, files.clip_vision, files.backbone, job.preset.size, device=",".join(devices))
+    for stage, album in albums(job.preset).items():
+        folder = files.root / ALBUMS[stage]
+        if not (folder / FILE).is_file() or load_index(folder).cache != cache_record(caching):
+            save_album(album, folder, job.workers, caching)
+
+
+def train_stage(job: Job) -> None:
+    """Train the variant that the job is named after; its settings lie beside its output."""
+    variant = VARIANTS[job.name]
+    path = job.files.root / f"{job.name}.toml"
+    path.write_text(as_toml(settings_of(job, variant)), "utf-8")
+    run_stage(path, variant.stage)
+
+
+def settings_of(job: Job, variant: Variant) -> Settings:
+    """Of a run; paths count from the folder of all weights."""
+    root, files, budget = job.files.root, job.files, job.budget
+    output = job.name if job.name in STAGES else f"{ABLATIONS}/{job.name}"
+    settings: Settings = {
+        "base": {
+            "model": _below(files.base, root),
+            "clip_vision": _below(files.clip_vision, root),
+            "face_backbone": _below(files.backbone, root),
+        },
+        "data": {
+            "shards": [ALBUMS[variant.stage]],
+            "resolution": job.preset.size,
+            "workers": 2 if job.device.type == "cuda" else 1,
+        },
+        # What small pictures show is decided at high noise, which a low γ gives more weight.
+        "loss": {"min_snr": 0.2},
+        "optimizer": {"learning_rate": budget.rate, "warmup": min(100, budget.steps // 10)},
+        "run": {"output": output, "steps": budget.steps, "batch": budget.batch, "ema": 0.99, "checkpoint_every": 100},
+        "preview": {"every": 0},
+    }
+    if variant.stage == "single":
+        settings["resampler"] = {"tokens": 8, "dim": 128, "depth": 2}
+        settings["run"]["lora_rank"] = 8
+        # Looks and clothes are to come from the prompt: half of the time the face is that of another photo.
+        settings["data"]["second_photo"] = 0.5
+    else:
+        settings["run"]["stage_one"] = f"single/{FILES['single']}"
+    for table, values in variant.changes.items():
+        settings[table] = settings.get(table, {}) | values
+    return settings
+
+
+def as_toml(settings: Settings) -> str:
+    """Numbers, strings and lists are in TOML what they are in JSON."""
+    return "\n".join(
+        "\n".join((f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""))
+        for table, values in settings.items()
+    )
+
+
+def _below(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

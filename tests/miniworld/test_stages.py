@@ -1,0 +1,80 @@
+"""Stages I and II, and their ablations, as the mini world trains them."""
+
+from dataclasses import replace
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from jobs_of_miniworld import job
+from miniworld.config import FULL, PRESETS, TINY
+from miniworld.files import ABLATIONS, ALBUMS
+from miniworld.recipes import stages
+from miniworld.recipes.lanes import PHASES, RECIPES, budget_of
+from miniworld.recipes.stages import STAGES, VARIANTS, WITHOUT, as_toml, encode_photos, settings_of
+from training.config import read_config
+from training.data.index import FILE, load_index
+from training.run.export import FILES
+from uniportrait_core.files.checkpoint import load_faceid
+
+ORDER = [name for phase in PHASES for lane in phase for name in lane]
+
+
+def written(folder, name: str, preset=FULL):
+    """The settings of a variant, as `training` reads them."""
+    variant = VARIANTS[name]
+    path = folder / f"{name}.toml"
+    path.write_text(
+        as_toml(settings_of(job(folder, name=name, budget=budget_of(preset, name), preset=preset), variant))
+    )
+    return read_config(path, variant.stage)
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_settings_are_what_training_takes(tmp_path, name, preset):
+    config, stage = written(tmp_path, name, preset), VARIANTS[name].stage
+    assert config.data.shards == [str(tmp_path / ALBUMS[stage])] and config.data.resolution == preset.size
+    assert (config.run.steps, config.run.batch) == (preset.budgets[stage].steps, preset.budgets[stage].batch)
+    assert config.run.output == tmp_path / (name if name in STAGES else f"{ABLATIONS}/{name}")
+    assert config.base.model == tmp_path / "base"
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_an_ablation_differs_in_one_thing(tmp_path, name):
+    whole, without = written(tmp_path, VARIANTS[name].stage), written(tmp_path, name)
+    (table,) = VARIANTS[name].changes
+    for other in type(whole).model_fields:
+        same = getattr(whole, other) == getattr(without, other)
+        assert same == (other not in (table, "run")), other
+    assert whole.run == without.run.model_copy(update={"output": whole.run.output})
+
+
+def test_every_recipe_has_its_turn():
+    assert sorted(ORDER) == sorted(RECIPES)
+    for before, after in (
+        ("backbone", "vae"), ("clip", "unet"), ("vae", "unet"), ("unet", "features"), ("photos", "features"),
+        ("features", "single"), ("single", "multi"), ("single", "no-routing-loss"), ("unet", "sketch"),
+    ):  # fmt: skip
+        assert ORDER.index(before) < ORDER.index(after), (before, after)
+
+
+def test_stage_two_goes_on_from_stage_one(trained):
+    faceid = load_faceid(trained.root / "single" / FILES["single"])
+    router = trained.root / "multi" / FILES["multi"]
+    assert faceid.metadata.features.intrinsic == "local"
+    assert all(value.isfinite().all() for value in load_file(router).values())
+    with safe_open(router, "pt") as file:
+        assert file.metadata()["uniportrait.stage"] == "multi"
+
+
+def test_features_are_made_once(trained, monkeypatch):
+    """And again when they are to be of another size."""
+    made = []
+    monkeypatch.setattr(stages, "save_album", lambda album, folder, *_: made.append(folder.name))
+    task = job(trained.root, preset=TINY)
+    encode_photos(task)
+    assert made == []
+    encode_photos(replace(task, preset=replace(TINY, size=128)))
+    assert made == list(ALBUMS.values())
+    assert load_index(trained.root / "one").cache and (trained.root / "several" / FILE).is_file()
