@@ -81,7 +81,7 @@ def test_what_ships_is_small_and_says_how_it_was_made():
         if "uniportrait.stage" in made:
             assert json.loads(made["uniportrait.training"])["step"] > 100, file.name
         else:
-            assert int(made["steps"]) > 100 and float(made["seconds"]) > 20 and made["data"], file.name
+            assert int(made["steps"]) > 100 and float(made["seconds"]) > 5 and made["data"], file.name
         assert json.loads(made["quality"]), file.name
 
 
