@@ -7,17 +7,21 @@ for `locales/<language>/nodeDefs.json`. `tests/host/test_languages.py` compares 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-LOCALES, HELP = ROOT / "locales", ROOT / "web" / "docs"
+LOCALES, HELP, SCRIPTS = ROOT / "locales", ROOT / "web" / "docs", ROOT / "web" / "js"
 ENGLISH = Path(__file__).with_name("node_texts.json")
 # As ComfyUI's front end calls them. `de` is none of its languages yet, see docs/architecture.md.
 LANGUAGES = ("de", "es", "fr", "ja", "ko", "pt-BR", "ru", "zh", "zh-TW")
 HELP_LANGUAGES = ("ja", "zh", "zh-TW")
+
+# A setting's id, its group, and its name and tooltip.
+SETTING = re.compile(r'id: "(UniPortrait\.\w+)",\s+category: \["UniPortrait", "(.*?)".*\],((?:\n    .*)+)')
 
 Texts = dict[str, Any]  # texts by key, to any depth
 
@@ -34,6 +38,18 @@ def write(path: Path, texts: Texts) -> None:
 def node_texts(language: str) -> Texts:
     """The translated texts of all nodes, by node id."""
     return read(LOCALES / language / "nodeDefs.json")
+
+
+def setting_texts() -> Texts:
+    """What the settings of our scripts say in English, in the layout of ComfyUI's `settings.json` and `main.json`."""
+    settings, groups = {}, {}
+    for script in sorted(SCRIPTS.rglob("*.js")):
+        for name, group, body in SETTING.findall(script.read_text("utf-8")):
+            settings[name.replace(".", "_")] = {
+                key: re.search(rf'{key}: "(.*)"', body)[1] for key in ("name", "tooltip")
+            }
+            groups[group] = group
+    return {"settings.json": settings, "main.json": {"settingsCategories": groups}}
 
 
 def flat(texts: Texts, above: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,10 +9,11 @@ import re
 
 import pytest
 
-from translations import ENGLISH, LANGUAGES, LOCALES, flat, node_texts, read
+from translations import ENGLISH, LANGUAGES, LOCALES, flat, node_texts, read, setting_texts
 
 FILES = {"main.json", "nodeDefs.json", "commands.json", "settings.json"}  # what ComfyUI reads
 TEXTS = dict(flat(read(ENGLISH)))
+SETTINGS = {f"{file}: {key}": text for file, texts in setting_texts().items() for key, text in flat(texts)}
 TITLES = {node: texts["display_name"] for node, texts in read(ENGLISH).items()}
 # By language, what each text has to have a letter of; words of English give away what is not translated elsewhere.
 SCRIPTS = {"ja": "[ぁ-ヿ一-鿿]", "ko": "[가-힣]", "ru": "[а-яё]", "zh": "[一-鿿]", "zh-TW": "[一-鿿]"}
@@ -37,6 +38,11 @@ SOCKETS = {key.split(".")[2] for key in TEXTS if ".inputs." in key} | {
 
 def texts_of(language: str) -> dict[str, str]:
     return dict(flat(node_texts(language)))
+
+
+def settings_of(language: str) -> dict[str, str]:
+    files = {file: read(LOCALES / language / file) for file in setting_texts()}
+    return {f"{file}: {key}": text for file, texts in files.items() for key, text in flat(texts)}
 
 
 def numbers(text: str) -> set[str]:
@@ -65,12 +71,21 @@ def test_no_text_is_missing_or_left_over(language):
     assert not left_over, f"{file} has texts of what no node has: {', '.join(left_over)}"
 
 
+def test_there_are_settings():
+    assert "settings.json: UniPortrait_LiveRouting.tooltip" in SETTINGS
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_setting_is_missing_or_left_over(language):
+    assert settings_of(language).keys() == SETTINGS.keys()
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_nothing_is_left_in_english(language):
-    for key, text in texts_of(language).items():
+    for key, text in (texts_of(language) | settings_of(language)).items():
         if text in NAMES | LOANS.get(language, set()):
             continue
-        assert text != TEXTS[key], f"{language}: {key} is the English text"
+        assert text != (TEXTS | SETTINGS)[key], f"{language}: {key} is the English text"
         if language in SCRIPTS:
             assert re.search(SCRIPTS[language], text, re.IGNORECASE), f"{language}: {key} is {text!r}"
         else:
@@ -90,8 +105,8 @@ def test_nodes_are_called_by_their_translated_names(language):
     """Where an English text names a node, its translation names it as the language does; in all texts alike."""
     translated = node_texts(language)
     assert len({texts["display_name"] for texts in translated.values()}) == len(TITLES)
-    for key, text in texts_of(language).items():
-        english = TEXTS[key]
+    for key, text in (texts_of(language) | settings_of(language)).items():
+        english = (TEXTS | SETTINGS)[key]
         for node, title in sorted(TITLES.items(), key=lambda item: -len(item[1])):
             if title in english and not key.endswith("display_name"):
                 english = english.replace(title, "")
@@ -102,6 +117,6 @@ def test_nodes_are_called_by_their_translated_names(language):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_front_end_shows_the_texts_as_they_are(language):
     """vue-i18n takes these characters for instructions, and a dot in a key for a step down."""
-    for key, text in texts_of(language).items():
+    for key, text in (texts_of(language) | settings_of(language)).items():
         assert not re.search(r"[{}@|]", text), f"{language}: {key} has a character with a meaning: {text!r}"
     assert all("." not in key for texts in node_texts(language).values() for key in texts.get("inputs", {}))

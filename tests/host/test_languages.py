@@ -76,4 +76,8 @@ def test_the_host_reads_the_translations(pack, base):
         CustomNodeManager.build_translations.cache_clear()
     assert set(LANGUAGES) <= set(merged)
     for language in LANGUAGES:
-        assert dict(flat(merged[language]["nodeDefs"])) == dict(flat(read(LOCALES / language / "nodeDefs.json")))
+        mine = {path.stem: read(path) for path in (LOCALES / language).iterdir()}
+        main = mine.pop("main")
+        for file, texts in mine.items():
+            assert dict(flat(merged[language][file])) == dict(flat(texts)), file
+        assert dict(flat(main)).items() <= dict(flat(merged[language])).items()
