@@ -42,6 +42,7 @@ def test(options: argparse.Namespace, pytest_arguments: Sequence[str]) -> int:
         except DevError as problem:
             print(problem)
             standins, results["stand-in weights"] = None, "FAILED"
+        front_ends = {name: provision.get_front_end(one, host, python, cache) for name, one in hosts.items()}
 
     pytest, threads = pytest_command(python, options, pytest_arguments)
     # A file of the host's tests stays in one process, as fixtures are of a file, and the long ones begin first.
@@ -63,7 +64,8 @@ def test(options: argparse.Namespace, pytest_arguments: Sequence[str]) -> int:
         if name in hosts and standins:
             # Each in a process of its own: a process can import only one ComfyUI.
             folders = {"COMFYUI_PATH": str(hosts[name]), "UNIPORTRAIT_STANDINS": str(standins)}
-            environment = {**folders, **browser, **threads}
+            front_end = {"UNIPORTRAIT_FRONT_END": str(front_ends[name])} if front_ends[name] else {}
+            environment = {**folders, **front_end, **browser, **threads}
             results[step] = check((*pytest, *by_file, *heart, "tests/host"), environment, nothing_selected)
         else:
             results[step] = "FAILED, not run" if options.require_host else "NOT RUN"

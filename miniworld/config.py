@@ -142,8 +142,8 @@ SMALL = Preset(
         "decoder": Budget(20_000, 1800, 16, 1e-3),
         "unet": Budget(100_000, 3600, 32, 3e-3),
         "sketch": Budget(150, 300, 32, 2e-3),
-        "single": Budget(4_000, 3600, 32, 2e-3),
-        "multi": Budget(1_500, 2400, 32, 2e-3),
+        "single": Budget(6_000, 3600, 32, 4e-4),
+        "multi": Budget(2_000, 2400, 32, 4e-4),
     },
 )
 """For two cores of a CPU."""
@@ -168,8 +168,8 @@ FULL = replace(
         "unet": Budget(100_000, 220, 256, 1.5e-3),
         # Side by side with the ablations, waiting for kernels most of the time.
         "sketch": Budget(300, 20, 64, 2e-3),
-        "single": Budget(800, 240, 384, 3e-3),
-        "multi": Budget(400, 120, 192, 3e-3),
+        "single": Budget(800, 240, 384, 1e-3),
+        "multi": Budget(400, 120, 192, 1e-3),
     },
 )
 """For a GPU."""

@@ -109,6 +109,8 @@ def _command(host: Path, base: Path, port: int) -> list[str]:
     command += ["--base-directory", str(base), "--disable-auto-launch", "--use-pytorch-cross-attention"]
     # The default database is a file in the host's own folder, which two servers cannot share.
     command += ["--database-url", "sqlite:///:memory:"]
+    if front_end := os.environ.get("UNIPORTRAIT_FRONT_END"):
+        command += ["--front-end-root", front_end]
     return command if torch.cuda.is_available() else [*command, "--cpu"]
 
 

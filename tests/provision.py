@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ HOSTS = {
     "oldest": ("0.3.64", "a125cd84b054a57729b5eecab930ca9408719832"),
 }
 # torchaudio lags behind torch: unpinned, pip may choose versions that do not fit each other.
+FRONT_END = "comfyui-frontend-package"
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 
 
@@ -213,6 +215,25 @@ def get_environment(host: Path | None, cache: Path) -> Path:
         if others := [other.name for other in cache.glob("env-*") if other != folder]:
             print(f"  Delete these if no other checkout needs them: {', '.join(others)} in {cache}")
     return python
+
+
+def get_front_end(host: Path, installed: Path, python: Path, cache: Path) -> Path | None:
+    """The front end that a host asks for; None where it is that of the host whose requirements are installed."""
+    version = front_end_of(host)
+    if version in (None, front_end_of(installed)):
+        return None
+    folder = cache / f"front-end-{version}"
+    if not folder.exists():
+        with whole(folder) as part:
+            install = (python, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "--target", part)
+            run_quietly(f"Getting ComfyUI's front end {version} (once)", (*install, f"{FRONT_END}=={version}"))
+    return folder / FRONT_END.replace("-", "_") / "static"
+
+
+def front_end_of(host: Path) -> str | None:
+    """The version that a host names."""
+    pinned = re.search(rf"(?m)^{FRONT_END}==(\S+)", (host / "requirements.txt").read_text(encoding="utf-8"))
+    return pinned and pinned[1]
 
 
 def get_script_tools(cache: Path) -> Path | None:

@@ -30,6 +30,9 @@ SETTINGS = {
     "Comfy.Graph.CanvasMenu": False,
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # texts would be left out of a picture of a large graph
 }
+# What is there from a version on; earlier ones have it as an experiment, or not at all.
+APPS = (1, 49), "apps"
+VUE_NODES = (1, 49), "nodes made of elements"
 PACK = "uniportrait"  # a word by which console errors of the pack are told from others
 TIMEOUT = 120_000  # milliseconds
 MARGIN = 20  # graph units around a picture of the whole graph
@@ -90,6 +93,12 @@ class FrontEnd:
         self._settle()
         # Some versions of the front end stumble over themselves while they start.
         self.errors = [error for error in self.errors if self._names_pack(error)]
+
+    def skip_before(self, version: tuple[int, int], what: str) -> None:
+        """Skip the test in older front ends, such as that of the oldest ComfyUI."""
+        found = self.page.evaluate("window.__COMFYUI_FRONTEND_VERSION__")
+        if tuple(map(int, found.split(".")[:2])) < version:
+            pytest.skip(f"front end {found} has no {what}")
 
     def node_types(self) -> set[str]:
         """Every node type that can be put on the canvas."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from browser import FrontEnd, front_end
+from browser import APPS, FrontEnd, front_end
 from comfy_server import PACK, ComfyClient
 from servers import server_for_workflows
 
@@ -35,6 +35,7 @@ def server() -> Iterator[ComfyClient]:
 def shown(server: ComfyClient) -> Iterator[FrontEnd]:
     """The front end of the server."""
     with front_end(server) as page:
+        page.skip_before(*APPS)
         yield page
 
 

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 import drawn_people
-from browser import FrontEnd, front_end
+from browser import VUE_NODES, FrontEnd, front_end
 from comfy_server import ComfyClient, comfy_server
 
 pytestmark = [pytest.mark.browser]
@@ -87,6 +87,8 @@ class Canvas:
 
     def __init__(self, shown: FrontEnd, vue: bool) -> None:
         self.shown, self.page, self.vue = shown, shown.page, vue
+        if vue:
+            shown.skip_before(*VUE_NODES)
         self.page.evaluate("on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", vue)
         self.ids: dict[str, int] = {}
 

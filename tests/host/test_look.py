@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from browser import FrontEnd, front_end
+from browser import VUE_NODES, FrontEnd, front_end
 from comfy_server import ComfyClient, comfy_server
 from translations import HELP, HELP_LANGUAGES, LANGUAGES, node_texts
 
@@ -176,6 +176,7 @@ def test_wires_have_colours_of_their_own(shown: FrontEnd, palette: str, backgrou
 
 
 def test_slots_of_vue_nodes_have_the_same_colours(shown: FrontEnd) -> None:
+    shown.skip_before(*VUE_NODES)
     set_setting(shown, "Comfy.VueNodes.Enabled", True)
     shown.page.evaluate(DRAW, WIRES)
     shown.page.wait_for_function("count => document.querySelectorAll('[data-node-id]').length === count", arg=12)
