@@ -168,8 +168,8 @@ FULL = replace(
         "unet": Budget(100_000, 220, 256, 1.5e-3),
         # Side by side with the ablations, waiting for kernels most of the time.
         "sketch": Budget(300, 20, 64, 2e-3),
-        "single": Budget(800, 240, 384, 1e-3),
-        "multi": Budget(400, 120, 192, 1e-3),
+        "single": Budget(500, 240, 384, 1e-3),
+        "multi": Budget(250, 120, 192, 1e-3),
     },
 )
 """For a GPU."""

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -77,9 +77,14 @@ def shard_counts(preset: Preset, folder: Path) -> dict[str, int]:
     return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
 
 
-def draw_all(preset: Preset, folder: Path, tokenizer: Path, workers: int) -> None:
-    """Draw what is not there yet."""
-    missing = [task for task in tasks(preset, folder) if not task.file.is_file()]
+def draw_all(preset: Preset, folder: Path, tokenizer: Path, workers: int, kinds: Collection[str]) -> None:
+    """Draw what is not there yet.
+
+    Args:
+        kinds: of data, those that are wanted.
+    """
+    wanted = [task for task in tasks(preset, folder) if task.file.parent.name in kinds]
+    missing = [task for task in wanted if not task.file.is_file()]
     for task in missing:
         task.file.parent.mkdir(parents=True, exist_ok=True)
     started = said = time.monotonic()

@@ -42,6 +42,14 @@ RECIPES = {
     "sketch": train_sketch,
     **dict.fromkeys(VARIANTS, train_stage),
 }
+# Kinds of drawings (`data/shards.py`) that a recipe reads; all others read scenes.
+READS = {
+    "backbone": ("faces", "check_faces"),
+    "measure": ("other_faces", "check_faces"),
+    "clip": ("scenes", "checks", "faces"),
+    **dict.fromkeys(("photos", "features", *VARIANTS), ()),
+}
+SCENES = ("scenes", "checks")
 # What can be done side by side, phase by phase; in a lane one after the other. Small networks leave most of a device
 # idle, and learn while drawing goes on. Autoencoder and UNet fill it, and have it to themselves: the UNet needs the
 # autoencoder and CLIP's text encoder, the autoencoder likes to have the backbone. Stages launch so many small kernels
@@ -50,7 +58,8 @@ PHASES = (
     (("backbone", "detector"), ("clip", "classifiers"), ("measure",)),
     (("vae", "decoder", "unet"), ("photos",)),
     (("features",),),
-    (("single", "multi", "no-routing-loss"), ("global-features",), ("no-shallow-features",), ("no-drop",), ("sketch",)),
+    (("single",), ("global-features",), ("no-shallow-features",), ("no-drop",), ("sketch",)),
+    (("multi",), ("no-routing-loss",)),
 )
 ALONE = ("vae", "decoder", "unet", "sketch")
 logger = logging.getLogger("miniworld")
@@ -68,7 +77,9 @@ def train_all(job: Job, names: Sequence[str], lanes: bool) -> list[str]:
         Names of those that failed.
     """
     save_tokenizer(job.files.tokenizer)
-    drawing = get_context("spawn").Process(target=draw, args=(job.preset, job.data, job.files.tokenizer, job.workers))
+    kinds = {kind for name in names for kind in READS.get(name, SCENES)}
+    args = (job.preset, job.data, job.files.tokenizer, job.workers, kinds)
+    drawing = get_context("spawn").Process(target=draw, args=args)
     drawing.start()
     try:
         _train_in_order(job, names, lanes)

@@ -8,9 +8,11 @@ from safetensors.torch import load_file
 
 from jobs_of_miniworld import job
 from miniworld.config import FULL, PRESETS, TINY
+from miniworld.data.shards import draw_all, shard_counts
 from miniworld.files import ABLATIONS, ALBUMS
+from miniworld.nets.tokens import save_tokenizer
 from miniworld.recipes import stages
-from miniworld.recipes.lanes import PHASES, RECIPES, budget_of
+from miniworld.recipes.lanes import PHASES, READS, RECIPES, SCENES, budget_of
 from miniworld.recipes.stages import STAGES, VARIANTS, WITHOUT, as_toml, encode_photos, settings_of
 from training.config import read_config
 from training.data.index import FILE, load_index
@@ -57,6 +59,14 @@ def test_every_recipe_has_its_turn():
         ("features", "single"), ("single", "multi"), ("single", "no-routing-loss"), ("unet", "sketch"),
     ):  # fmt: skip
         assert ORDER.index(before) < ORDER.index(after), (before, after)
+
+
+def test_only_what_is_read_is_drawn(tmp_path):
+    save_tokenizer(tmp_path / "tokenizer")
+    preset = replace(TINY, scenes=4, people=2, photos=1, checks=2)
+    draw_all(preset, tmp_path, tmp_path / "tokenizer", 1, READS["backbone"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["check_faces", "faces", "tokenizer"]
+    assert {kind for name in RECIPES for kind in READS.get(name, SCENES)} == set(shard_counts(preset, tmp_path))
 
 
 def test_stage_two_goes_on_from_stage_one(trained):
