@@ -1,9 +1,12 @@
 """What the pack adds to the host's start, and what it tells the host."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+import types
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,45 @@ def test_start_is_light(tmp_path):
     assert any(name.endswith("uniportrait_core.embedding.backbone") for name in modules)
     assert not packages & {"insightface", "onnxruntime", "onnx", "cv2", "skimage"}
     assert float(seconds) <= 0.3
+
+
+@pytest.mark.parametrize("found", ["0.3.64", "0.3.100", "0.4", "0.33.0", "1.0.0-dev", "0.3.64rc1"])
+def test_hosts_that_will_do(pack, monkeypatch, found):
+    version = version_module(pack, monkeypatch, found)
+    version.check_host()
+
+
+@pytest.mark.parametrize("found", ["0.3.63", "0.3", "0.2.99", "0.3.9.1"])
+def test_a_host_that_is_too_old_is_told_so_when_it_starts(pack, monkeypatch, found):
+    version = version_module(pack, monkeypatch, found)
+    with pytest.raises(ImportError, match=f"needs ComfyUI 0.3.64 or later; this is {found}. Update ComfyUI"):
+        version.check_host()
+    with pytest.raises(ImportError, match="needs ComfyUI 0.3.64"):
+        spec = importlib.util.spec_from_file_location(
+            pack.__name__, ROOT / "__init__.py", submodule_search_locations=[]
+        )
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def test_a_host_that_does_not_tell_its_version_is_judged_by_what_it_has(pack, monkeypatch):
+    version = version_module(pack, monkeypatch, None)
+    version.check_host()
+    monkeypatch.setattr(version, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="this is an older one"):
+        version.check_host()
+
+
+def test_the_oldest_version_is_said_alike_everywhere(pack):
+    oldest = ".".join(map(str, import_module(f"{pack.__name__}.host.version").OLDEST))
+    assert f'requires-comfyui = ">={oldest}"' in (ROOT / "pyproject.toml").read_text("utf-8")
+    assert f"ComfyUI {oldest} or later" in (ROOT / "README.md").read_text("utf-8")
+
+
+def version_module(pack, monkeypatch, found: str | None):
+    """`host.version`, in a ComfyUI of some version; None for one that does not tell."""
+    told = types.SimpleNamespace(__version__=found) if found else None
+    monkeypatch.setitem(sys.modules, "comfyui_version", told)
+    return import_module(f"{pack.__name__}.host.version")
 
 
 def test_the_host_knows_all_nodes(pack):
