@@ -26,8 +26,8 @@ HOSTS = {
     "newest": ("0.33.0", "783545f689a0af730065994b46b382ae24844c99"),
     "oldest": ("0.3.64", "a125cd84b054a57729b5eecab930ca9408719832"),
 }
-# torchaudio lags behind torch: unpinned, pip may choose versions that do not fit each other.
 FRONT_END = "comfyui-frontend-package"
+# torchaudio lags behind torch: unpinned, pip may choose versions that do not fit each other.
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 
 
