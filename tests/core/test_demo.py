@@ -80,9 +80,11 @@ def run_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
             Image.new("RGB", (64, 48), "gray").save(server.base / "input" / name)
 
     monkeypatch.setattr(demo, "add_photos", add_photos)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for sent, handler in before.items():
+        signal.signal(sent, handler)
 
 
 @pytest.fixture

@@ -94,11 +94,16 @@ class FrontEnd:
         # Some versions of the front end stumble over themselves while they start.
         self.errors = [error for error in self.errors if self._names_pack(error)]
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """Of the front end, its first two numbers."""
+        major, minor, *_ = self.page.evaluate("window.__COMFYUI_FRONTEND_VERSION__").split(".")
+        return int(major), int(minor)
+
     def skip_before(self, version: tuple[int, int], what: str) -> None:
         """Skip the test in older front ends, such as that of the oldest ComfyUI."""
-        found = self.page.evaluate("window.__COMFYUI_FRONTEND_VERSION__")
-        if tuple(map(int, found.split(".")[:2])) < version:
-            pytest.skip(f"front end {found} has no {what}")
+        if self.version < version:
+            pytest.skip("front end {}.{} has no ".format(*self.version) + what)
 
     def node_types(self) -> set[str]:
         """Every node type that can be put on the canvas."""

@@ -43,6 +43,7 @@ WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
 NAMES = [path.stem for path in WORKFLOWS]
 PICTURE_WIDTH, PICTURE_LIMIT = 1280, 300_000  # pixels, bytes
 SIZED = ("EmptyLatentImage", "ImageScale")  # nodes that say how large a picture is
+MEASURED = (1, 49)  # the front end whose measures `canvas.py` has; 1.27 makes collapsed nodes some pixels narrower
 LOADERS = (
     "CheckpointLoaderSimple", "VAELoader", "CLIPVisionLoader", "ControlNetLoader", "LoadUniPortrait",
     "UniPortraitLoadIPAdapter",
@@ -311,9 +312,12 @@ def test_a_workflow_on_the_canvas(shown: FrontEnd, server: ComfyClient, name: st
     save_screenshot(shown, name, tmp_path)
     assert {node["type"] for node in workflow["nodes"]} <= shown.node_types(), "missing nodes"
     assert summary(shown.workflow()) == summary(workflow)
-    assert_drawn_as_told(shown, workflow)
+    if shown.version >= MEASURED:
+        assert_drawn_as_told(shown, workflow)
 
     prompt = shown.prompt()
+    for node in of_class(prompt, "PreviewAny"):
+        prompt[node]["inputs"].pop("preview", None)  # front end 1.27 sends what the node shows
     if UPDATE:
         text = json.dumps(prompt, indent=2, ensure_ascii=False)
         PROMPTS.mkdir(exist_ok=True)
