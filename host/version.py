@@ -1,5 +1,6 @@
 """Whether this ComfyUI is one that the pack can work in."""
 
+import re
 from importlib.util import find_spec
 
 OLDEST = (0, 3, 64)
@@ -44,12 +45,5 @@ def _has_node_interface() -> bool:
 
 def _numbers(version: str) -> tuple[int, ...]:
     """The numbers that a version begins with: those of "0.3.64rc1" are 0, 3 and 64."""
-    numbers = []
-    for part in version.split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        numbers.append(int(digits))
-        if digits != part:
-            break
-    return tuple(numbers)
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()

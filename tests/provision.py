@@ -166,15 +166,20 @@ def get_host(name: str, cache: Path) -> Path:
     """A clone of the pinned version of ComfyUI, made unless it is there."""
     version, commit = HOSTS[name]
     folder = cache / "hosts" / commit[:12]
+    return clone_into(folder, f"Getting ComfyUI {version} (once)", commit)
+
+
+def clone_into(folder: Path, saying: str, commit: str | None = None) -> Path:
+    """A clone of ComfyUI, made unless it is there, with the files of a commit; with None there are none yet."""
     if not folder.exists():
         # The tokenizers of large language models are most of the repository, and not needed.
         files = ("/*", "!/comfy/text_encoders/*_tokenizer/*.json")
         with whole(folder) as part:
             run_quietly(
-                f"Getting ComfyUI {version} (once)",
+                saying,
                 ("git", "clone", "--no-checkout", "--filter=blob:none", "--progress", COMFYUI, part),
                 ("git", "-C", part, "sparse-checkout", "set", "--no-cone", *files),
-                ("git", "-C", part, "checkout", "--progress", commit),
+                *([("git", "-C", part, "checkout", "--progress", commit)] if commit else []),
             )
     return folder
 

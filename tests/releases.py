@@ -52,20 +52,6 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-def get_clone(cache: Path) -> Path:
-    """A clone whose folder becomes one release after the other."""
-    folder = cache / "releases"
-    if not folder.exists():
-        files = ("/*", "!/comfy/text_encoders/*_tokenizer/*.json")
-        with provision.whole(folder) as part:
-            provision.run_quietly(
-                "Getting the history of ComfyUI (once)",
-                ("git", "clone", "--no-checkout", "--filter=blob:none", "--progress", provision.COMFYUI, part),
-                ("git", "-C", part, "sparse-checkout", "set", "--no-cone", *files),
-            )
-    return folder
-
-
 def git(clone: Path, *arguments: str) -> str:
     done = subprocess.run(("git", "-C", clone, *arguments), capture_output=True, text=True, check=False)
     if done.returncode:
@@ -116,12 +102,15 @@ def table(outcomes: Sequence[tuple[Release, Outcome]]) -> str:
 
 
 def write(text: str, page: Path = PAGE) -> None:
-    """Put the table between the page's marks."""
+    """Put the table between the page's marks; rows of releases that it lacks stay there."""
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    _, mark, after = rest.partition(END)
+    kept, mark, after = rest.partition(END)
     if not mark:
         raise DevError(f"{page} lacks the lines {BEGIN} and {END}, between which the table goes.")
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")
+    head, rule, *_ = text.splitlines()
+    rows = {found[1]: line for line in (kept + text).splitlines() if (found := re.match(r"\| ([\d.]+) \|", line))}
+    lines = (head, rule, *(rows[version] for version in sorted(rows, key=numbers)))
+    page.write_text("\n".join((f"{before}{BEGIN}", *lines, f"{END}{after}")), "utf-8")
 
 
 def parse() -> argparse.Namespace:
@@ -136,7 +125,7 @@ def main() -> int:
     with provision.alone_in_cache() as cache:
         hosts = {name: provision.get_host(name, cache) for name in provision.HOSTS}
         python = provision.get_environment(hosts["newest"], cache)
-        clone = get_clone(cache)
+        clone = provision.clone_into(cache / "releases", "Getting the history of ComfyUI (once)")
     outcomes = []
     for release in releases(clone):
         if options.only and release.version not in options.only:

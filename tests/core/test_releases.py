@@ -50,12 +50,13 @@ def test_releases_are_read_off_the_history(tmp_path):
 
 def test_the_table_takes_its_place_in_the_page(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text(f"before\n{BEGIN}\nold\n| 0.10.0 | a day | 3 passed |\n{END}\nafter\n")
     outcomes = [(Release("0.4.0", "abc", "2025-12-01"), Outcome("1 failed, 2 passed", "KeyError: 'x'"))]
     write(table(outcomes), page)
     lines = page.read_text().splitlines()
     assert lines[0] == "before" and lines[-1] == "after" and "old" not in lines
     assert lines[4] == "| 0.4.0 | 2025-12-01 | 1 failed, 2 passed: `KeyError: 'x'` |"
+    assert lines[5] == "| 0.10.0 | a day | 3 passed |"  # of a release that was not run again
     page.write_text("no place")
     with pytest.raises(DevError, match="lacks the lines"):
         write("table", page)

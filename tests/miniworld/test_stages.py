@@ -40,6 +40,10 @@ def test_settings_are_what_training_takes(tmp_path, name, preset):
     assert (config.run.steps, config.run.batch) == (preset.budgets[stage].steps, preset.budgets[stage].batch)
     assert config.run.output == tmp_path / (name if name in STAGES else f"{ABLATIONS}/{name}")
     assert config.base.model == tmp_path / "base"
+    if stage == "multi":  # of a stage I that reads the same features
+        single = written(tmp_path, "single", preset)
+        assert config.run.stage_one == single.run.output / FILES["single"]
+        assert config.features == single.features
 
 
 @pytest.mark.parametrize("name", WITHOUT)
