@@ -156,7 +156,8 @@ def bench(options: argparse.Namespace, _: Sequence[str]) -> int:
     with provision.alone_in_cache() as cache:
         host, python = one_host(options.host, cache)
     command = [python, ROOT / "tests" / "bench.py", "--host", host, "--device", options.device]
-    command += ["--batch", str(options.batch), "--rounds", str(options.rounds), *(["--full"] if options.full else [])]
+    command += ["--dtype", options.dtype, "--batch", str(options.batch), "--rounds", str(options.rounds)]
+    command += ["--full"] if options.full else []
     return provision.run(command)
 
 
@@ -180,6 +181,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     command.set_defaults(run=bench)
     command.add_argument("--host", choices=tuple(HOSTS), default="newest", help="which ComfyUI to measure in")
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to measure")
+    command.add_argument("--dtype", choices=("float16", "bfloat16"), default="float16", help="on a GPU")
     command.add_argument("--full", action="store_true", help="Stable Diffusion 1.5's real size; else a narrow UNet")
     command.add_argument("--batch", type=int, default=1, help="pictures per step")
     command.add_argument("--rounds", type=int, default=10, help="repetitions of each measurement")

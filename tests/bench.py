@@ -1,7 +1,8 @@
 """What the pack costs, side by side in one run in a real ComfyUI: per step, and once per picture or photo.
 
     python tests/bench.py --host COMFYUI                        on the CPU, with a narrow UNet
-    python tests/bench.py --host COMFYUI --device cuda --full   Stable Diffusion 1.5's real size, in half precision
+    python tests/bench.py --host COMFYUI --device cuda --full   Stable Diffusion 1.5's real size, in half precision; in
+                                                                PyTorch's kernels and in the pack's own
 
 `python dev.py bench` calls it with everything set up. All weights are random: cost does not depend on them. Steps are
 timed in turns, one call of each kind per round, so that what else the machine does hits all alike.
@@ -11,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,7 +40,7 @@ WARM_UP = 2  # rounds
 class Bench:
     """The models to measure, on the device."""
 
-    def __init__(self, host: Path, base: Path, device: str, full: bool):
+    def __init__(self, host: Path, base: Path, device: str, dtype: str, full: bool):
         import boot
 
         boot.import_host(host, base, ["--cpu"] if device == "cpu" else [])
@@ -46,7 +49,7 @@ class Bench:
         import published_shapes
 
         self.host, self.device, self.pack = host, torch.device(device), boot.load_pack(base)
-        self.dtype = torch.float32 if device == "cpu" else torch.float16
+        self.dtype = torch.float32 if device == "cpu" else getattr(torch, dtype)
         self.multipliers = build.FULL if full else build.SMALL
         channels = published_shapes.attention_channels(self.multipliers)
         folder = base / "models" / "uniportrait"
@@ -167,37 +170,61 @@ def operations(call: Callable[[], None]) -> int:
 
 
 HEAD = (
-    "size     people      GFLOP     more  operations     more  median ms        10 % to 90 %     more   10 % to 90 %  "
-    "MB held"
+    "size     people         GFLOP     more  operations     more  median ms        10 % to 90 %     more   10 % to 90 %"
+    "  MB held"
 )
 
 
+@dataclass(frozen=True)
+class Case:
+    """A kind of step: how many people, and whether in the pack's own kernel."""
+
+    people: int
+    fused: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.people or 'none'}{' fused' if self.fused else ''}"
+
+    def __call__(self, call: Callable[[], None]) -> Callable[[], None]:
+        def step() -> None:
+            os.environ["UNIPORTRAIT_FUSED"] = str(int(self.fused))
+            call()
+
+        return step
+
+
+def cases(device: torch.device) -> list[Case]:
+    """On a CPU the kernel would be interpreted."""
+    kinds = (False, True) if device.type == "cuda" else (False,)
+    return [Case(0), *(Case(people, fused) for people in PEOPLE for fused in kinds)]
+
+
 def measure_steps(bench: Bench, size: str, batch: int, rounds: int) -> list[str]:
-    """One row of the table per number of people."""
+    """One row of the table per case."""
     latent = SIZES[size]
-    models = {0: bench.unet, **{people: bench.patched(people) for people in PEOPLE}}
-    times: dict[int, list[float]] = {people: [] for people in models}
-    costs: dict[int, tuple[int, int, int]] = {}
+    models = {case: bench.patched(case.people) if case.people else bench.unet for case in cases(bench.device)}
+    times: dict[Case, list[float]] = {case: [] for case in models}
+    costs: dict[Case, tuple[int, int, int]] = {}
     with ExitStack() as stack:
-        steps = {people: stack.enter_context(bench.step(model, latent, batch)) for people, model in models.items()}
-        for people, call in steps.items():
-            costs[people] = flops(call), operations(call), resident_bytes(models[people]) if people else 0
+        steps = {case: case(stack.enter_context(bench.step(model, latent, batch))) for case, model in models.items()}
+        for case, call in steps.items():
+            costs[case] = flops(call), operations(call), resident_bytes(models[case]) if case.people else 0
         for index in range(WARM_UP + rounds):
-            for people, call in steps.items():
+            for case, call in steps.items():
                 seconds = bench.seconds(call)
                 if index >= WARM_UP:
-                    times[people].append(seconds)
-    return [f"{size:8} {row(people, costs, times)}" for people in models]
+                    times[case].append(seconds)
+    return [f"{size:8} {row(case, costs, times)}" for case in models]
 
 
-def row(people: int, costs: Mapping[int, tuple[int, int, int]], times: Mapping[int, Sequence[float]]) -> str:
-    """Everything about one number of people, in percent of the unpatched step of the same round."""
-    (flop, calls, held), (plain_flop, plain_calls, _) = costs[people], costs[0]
-    added = [100 * (own / plain - 1) for own, plain in zip(times[people], times[0], strict=True)]
+def row(case: Case, costs: Mapping[Case, tuple[int, int, int]], times: Mapping[Case, Sequence[float]]) -> str:
+    """Everything about one case, in percent of the unpatched step of the same round; a kernel's FLOPs are not seen."""
+    (flop, calls, held), (plain_flop, plain_calls, _) = costs[case], costs[Case(0)]
+    added = [100 * (own / plain - 1) for own, plain in zip(times[case], times[Case(0)], strict=True)]
     return (
-        f"{people or 'none':>6} {flop / 1e9:>10.1f} {100 * (flop / plain_flop - 1):>+6.2f} % "
+        f"{str(case):>9} {flop / 1e9:>10.1f} {100 * (flop / plain_flop - 1):>+6.2f} % "
         f"{calls:>11} {100 * (calls / plain_calls - 1):>+6.1f} % "
-        f"{1e3 * statistics.median(times[people]):>10.2f} {spread([1e3 * t for t in times[people]], '.2f'):>19} "
+        f"{1e3 * statistics.median(times[case]):>10.2f} {spread([1e3 * t for t in times[case]], '.2f'):>19} "
         f"{statistics.median(added):>+6.1f} % {spread(added, '+.1f'):>14} {held / 1e6:>8.1f}"
     )
 
@@ -227,6 +254,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure what the pack costs in a real ComfyUI.")
     parser.add_argument("--host", type=Path, required=True, help="folder of a ComfyUI checkout")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("float16", "bfloat16"), default="float16", help="on a GPU")
     parser.add_argument("--full", action="store_true", help="Stable Diffusion 1.5's real size; else a narrow UNet")
     parser.add_argument("--batch", type=int, default=1, help="pictures per step")
     parser.add_argument("--rounds", type=int, default=10, help="repetitions of each measurement, 2 or more")
@@ -236,7 +264,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     with tempfile.TemporaryDirectory(prefix="uniportrait-bench-", ignore_cleanup_errors=True) as folder:
-        bench = Bench(options.host.resolve(), Path(folder).resolve(), options.device, options.full)
+        bench = Bench(options.host.resolve(), Path(folder).resolve(), options.device, options.dtype, options.full)
         name = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
         size = "Stable Diffusion 1.5" if options.full else "a narrow UNet"
         print(f"\n{name}, {str(bench.dtype).removeprefix('torch.')}, PyTorch {torch.__version__}, {size}")

@@ -14,7 +14,7 @@ from uniportrait_core.attention.id_attention import COND, UNCOND, IDAttention, P
 from uniportrait_core.attention.projection import prepare
 from uniportrait_core.embedding.identity import FaceID, Identity
 from uniportrait_core.routing.regions import region_shares
-from uniportrait_core.routing.router import RouterLayer, fold, person_keys, route
+from uniportrait_core.routing.router import Linear, RouterLayer, first_layer, fold, person_keys, route
 
 TOKENS, DIM, CHANNELS, HEADS, SPOTS = 5, 24, 32, 8, 48
 CPU = torch.device("cpu")
@@ -140,7 +140,7 @@ def test_the_folded_router_is_the_router(count):
     router, x = router_layer(), recipe.noise("many spots", (1, 50_000, CHANNELS))
     tokens = torch.stack([person.cond for person in people(count)])
     logits = reference_logits(x, tokens)
-    found, wanted = route(x, router.query_in, fold(router, tokens), count), logits.argmax(-1)
+    found, wanted = route(x, first_layer(router), fold(router, tokens))[None], logits.argmax(-1)
     clear = margin(logits) > 1e-5
     assert clear.double().mean() > 0.999
     assert torch.equal(found[clear], wanted[clear])
@@ -160,7 +160,7 @@ def test_order_of_people_only_permutes_the_routing():
 def winners(face_id: FaceID) -> Tensor:
     router = router_layer()
     tokens = torch.stack([person.cond for person in face_id])
-    return route(inputs(2)[1], router.query_in, fold(router, tokens), len(tokens))
+    return route(inputs(2)[1], first_layer(router), fold(router, tokens))
 
 
 def test_a_person_twice_is_that_person():
@@ -181,12 +181,18 @@ def test_one_person_needs_no_router():
     assert isinstance(with_router, PlainAttention)  # nothing of the router is kept on the device
 
 
-def test_shared_unconditional_tokens_are_attended_once_and_not_routed():
+def test_shared_unconditional_tokens_are_not_routed():
     layer = prepared(people(3, shared_uncond=True))
-    cond, uncond = layer.halves[COND], layer.halves[UNCOND]
-    assert cond.key.shape == cond.value.shape == (1, HEADS, 3 * TOKENS, CHANNELS // HEADS)
-    assert uncond.key.shape == uncond.value.shape == (1, HEADS, TOKENS, CHANNELS // HEADS)
-    assert cond.folded is not None and uncond.folded is None
+    assert layer.key.shape == layer.value.shape == (2, HEADS, 3 * TOKENS, CHANNELS // HEADS)
+    assert layer.folded[COND] is not None and layer.folded[UNCOND] is None
+
+
+@pytest.mark.parametrize("kinds", [[COND, COND, UNCOND], [UNCOND, COND, UNCOND, COND], [UNCOND, UNCOND]], ids=str)
+@pytest.mark.parametrize("shared_uncond", [False, True], ids=["own uncond", "shared uncond"])
+def test_any_order_of_parts(kinds, shared_uncond):
+    """Prompts for regions, and guidance packs, call with more parts than two."""
+    face_id, rows = people(3, shared_uncond), 2 * len(kinds)
+    assert recipe.relative_error(attend(face_id, rows, kinds), reference(face_id, rows, kinds, 0.7)) <= 1e-5
 
 
 # Weights and masks of people
@@ -248,7 +254,7 @@ def test_where_nobody_can_be_told_apart_the_mean_weight_counts_whatever_the_orde
 def test_masks_for_all_but_one_need_no_router(masked):
     face_id, shares = with_masks(people(2), masked)
     layer = prepared(face_id, routed=False)
-    assert layer.query_in is None
+    assert layer.first is None
     wanted = reference(face_id, 2, [UNCOND, COND], 0.7, shares)
     assert recipe.relative_error(layer(*inputs(2), [UNCOND, COND], shares), wanted) <= 1e-5
 
@@ -294,16 +300,15 @@ def test_given_tensors_stay_as_they_are():
 def test_to_casts_everything(count, dtype):
     layer = prepared(people(count))
     cast = layer.to(CPU, dtype)
-    if count == 1:
-        found = [cast.key, cast.value]
-    else:
-        found = [t for half in cast.halves for t in (half.key, half.value, half.folded, half.chosen)] + [*cast.query_in]
+    found = [cast.key, cast.value]
+    if count > 1:
+        found += [cast.chosen, *cast.first, *cast.folded[COND], *cast.folded[UNCOND]]
     assert {t.dtype for t in found} == {dtype}
-    assert (layer.key if count == 1 else layer.halves[COND].key).dtype == torch.float32
+    assert layer.key.dtype == torch.float32
 
 
 def test_a_win_hides_the_other_candidates():
-    visible = prepared(people(3)).halves[COND].chosen.exp().unflatten(1, (3, TOKENS))
+    visible = prepared(people(3)).chosen.exp().unflatten(1, (3, TOKENS))
     assert (visible == visible[..., :1]).all()
     assert torch.equal(visible[..., 0], torch.eye(3))
 
@@ -343,29 +348,38 @@ def agreement(count: int, common: float, dtype: torch.dtype, mean_removed: bool)
     own, alike = recipe.noise("own", (count, tokens, dim)), recipe.noise("alike", (1, tokens, dim))
     x = recipe.noise("x", (1, 1024, channels))
     people_tokens = own + common * alike
-    exact = people_rows(router, people_tokens).double()
-    winners = route(x.double(), tuple(t.double() for t in router.query_in), exact, count)
-    folded = fold(router, people_tokens) if mean_removed else people_rows(router, people_tokens)
-    found = route(x.to(dtype), tuple(t.to(dtype) for t in router.query_in), folded.to(dtype), count)
+    first, exact = first_layer(router), with_mean(router, people_tokens)
+    winners = route(x.double(), cast(first, torch.double), cast(exact, torch.double))
+    folded = fold(router, people_tokens) if mean_removed else exact
+    found = route(x.to(dtype), cast(first, dtype), cast(folded, dtype))
     return (found == winners).double().mean().item()
 
 
-def people_rows(router: RouterLayer, tokens: Tensor) -> Tensor:
-    """The folded vectors as they are, with what people have in common."""
-    return person_keys(router, tokens) @ router.query_out
+def cast(layer: Linear, dtype: torch.dtype) -> Linear:
+    return tuple(t.to(dtype) for t in layer)
+
+
+def with_mean(router: RouterLayer, tokens: Tensor) -> Linear:
+    """As `fold`, with what people have in common."""
+    rows = person_keys(router, tokens) @ router.query_out
+    return rows.mT, torch.zeros(len(rows))
 
 
 @pytest.mark.parametrize("count", range(1, 10))
 def test_folded_vectors_come_in_eights(count):
-    folded = fold(router_layer(), torch.stack([person.cond for person in people(count)]))
-    assert folded.shape == (8 if count <= 8 else 16, 2 * CHANNELS) and not folded[count:].any()
+    weight, bias = fold(router_layer(), torch.stack([person.cond for person in people(count)]))
+    assert weight.shape == (2 * CHANNELS, 8 if count <= 8 else 16) and not weight[:, count:].any()
+    assert bias.tolist() == [0.0] * count + [-torch.inf] * (weight.shape[1] - count)
 
 
-def test_the_rows_that_fill_up_never_win():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_the_columns_that_fill_up_never_win(dtype):
     """Also where everybody's logits are negative, as rounding may make them."""
-    folded = F.pad(-torch.ones(3, 2 * CHANNELS), (0, 0, 0, 5))
-    positive = torch.eye(2 * CHANNELS, CHANNELS), torch.full((2 * CHANNELS,), 3.0)
-    assert route(recipe.noise("x", (1, 100, CHANNELS)).abs(), positive, folded, 3).max() < 3
+    _, bias = fold(router_layer(), torch.stack([person.cond for person in people(3)]))
+    negative = F.pad(-torch.ones(2 * CHANNELS, 3), (0, 5)), bias
+    positive = torch.eye(CHANNELS, 2 * CHANNELS), torch.full((2 * CHANNELS,), 3.0)
+    x = recipe.noise("x", (1, 100, CHANNELS)).abs()
+    assert route(x.to(dtype), cast(positive, dtype), cast(negative, dtype)).max() < 3
 
 
 def test_prepared_layers_cannot_be_changed():

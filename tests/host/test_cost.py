@@ -41,16 +41,16 @@ def inputs(model, rows=2):
 
 
 def floor(people, unet, tokens):
-    """The FLOPs that ID attention cannot do without, for one conditional and one unconditional row.
+    """The FLOPs of ID attention for one conditional and one unconditional row; two make a multiply-add.
 
-    In unconditional rows everybody has the same tokens, so one person's attention is enough there. Two FLOPs make a
-    multiply-add.
+    In unconditional rows everybody has the same tokens, and one person's would be enough; but the other half's would
+    have to be attended to apart then, which is more operations, and kernels fill up so few keys anyway.
     """
     multiply_adds = 0
     for channels, spots in cross_attentions(unet):
         attention = 2 * spots * tokens * channels
         router = 2 * spots * channels * channels + 2 * spots * channels * people if people > 1 else 0
-        multiply_adds += people * attention + router + attention
+        multiply_adds += 2 * people * attention + router
     return 2 * multiply_adds
 
 
@@ -98,7 +98,7 @@ def operations(model, timestep=500.0):
 
 
 @BOTH_BASES
-@pytest.mark.parametrize(("people", "most"), [(1, 7), (2, 23), (4, 23)])
+@pytest.mark.parametrize(("people", "most"), [(1, 6), (2, 13), (4, 13)])
 def test_operations_of_a_layer(core, request, names, people, most):
     """In small batches a fast GPU waits for Python to start each of them; and none may make Python wait for the GPU."""
     unet, weights = map(request.getfixturevalue, names)
@@ -132,7 +132,7 @@ def sampled(model):
     return seen.counts
 
 
-@pytest.mark.parametrize(("regions", "most"), [(False, 38), (True, 50)])
+@pytest.mark.parametrize(("regions", "most"), [(False, 54), (True, 50)])
 def test_a_live_map_costs_nobody_but_who_looks(unet, uniportrait, core, pack, monkeypatch, regions, most):
     """Not one operation where nobody looks; where somebody does, few per step, and none that waits but for the copy."""
     two = small.people(core, 2)
@@ -187,7 +187,7 @@ def test_flops_at_real_size(core, pack, people, percent):
     assert 0 < 100 * (count(model, options) / count(model, {}) - 1) <= percent
 
 
-@pytest.mark.parametrize(("people", "percent"), [(1, 0.15), (2, 3.7), (4, 3.8)])
+@pytest.mark.parametrize(("people", "percent"), [(1, 0.15), (2, 3.75), (4, 4.0)])
 def test_flops_of_sdxl_at_real_size(core, pack, people, percent):
     """At 1024×1024: four times the spots, and most of them in the levels with ten transformers in a block."""
     model = comfy.supported_models.SDXL(SDXL).get_model({}, device=torch.device("meta")).to("meta")
@@ -257,7 +257,7 @@ def prepared_layer(core, face_id, channels, dim, heads):
 
 @pytest.mark.parametrize(
     ("layers", "people", "megabytes"),
-    [(real_size_layers, 1, 2), (real_size_layers, 4, 60), (sdxl_layers, 1, 11), (sdxl_layers, 4, 440)],
+    [(real_size_layers, 1, 2), (real_size_layers, 4, 60), (sdxl_layers, 1, 11), (sdxl_layers, 4, 460)],
 )
 def test_memory_on_the_device_at_real_size(core, pack, layers, people, megabytes):
     moved = [layer.to(torch.device("cpu"), torch.float16) for layer in layers(core, people)]

@@ -4,16 +4,17 @@ Everything that is the same at every step is in `IDAttention` (`projection.py` m
 `route_n` is the router's choice, or the share that region masks give (`routing/regions.py`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..routing.router import route
+from ..routing.router import Choice, Linear, route, theta
+from . import fused
 
 COND, UNCOND = 0, 1
 
@@ -44,59 +45,34 @@ class PlainAttention(_Tensors):
     key: Tensor
     value: Tensor
 
-    def __call__(self, hidden: Tensor, x: Tensor, query: Tensor, kinds: Sequence[int], *_unused: None) -> Tensor:
+    def __call__(self, hidden: Tensor, _x: Tensor, query: Tensor, kinds: Sequence[int], *_unused: None) -> Tensor:
         """As for several people; there are no shares, and nothing is recorded."""
-        key, value = (_in_order(t, list(kinds)) for t in (self.key, self.value))
-        return hidden + _attend(query, key, value).reshape(hidden.shape)
-
-
-def _in_order(pair: Tensor, kinds: list[int]) -> Tensor:
-    # The first three need no copy.
-    if kinds == [UNCOND, COND]:
-        return pair
-    if kinds == [UNCOND]:
-        return pair[:1]
-    if kinds == [COND]:
-        return pair[1:]
-    return torch.stack([pair[1 - kind] for kind in kinds])
+        if fused.wanted(hidden, query):
+            return fused.add_attention(hidden, query, self.key[:, None], self.value[:, None], _indices(kinds))[0]
+        return hidden + _attend(query, *_in_order(self, kinds))
 
 
 @dataclass(frozen=True)
-class Half:
-    """Several people as one layer sees them in one half (conditional or unconditional) of the batch.
+class RoutedAttention(_Tensors):
+    """One layer's ID attention where every spot belongs to one person.
+
+    Both halves of a call are one attention. Where the people of a half are all alike (`projection.py`), nobody has to
+    be chosen: everybody's tokens are the same, and whoever is chosen in the other half will do.
 
     Attributes:
-        key: all of them in a row, (1, heads, people · tokens, channels per head); where people have region masks,
-            each apart, (people, heads, tokens, channels per head).
+        key: everybody's in a row, (2, heads, people · tokens, channels per head), ordered as in `PlainAttention`.
         value: the same shape, already times id_scale and each person's weight.
-        folded: what the router needs to choose among the candidates, the people without a mask (`router.fold`); None
-            where there is nothing to choose.
-        chosen: what follows from each candidate's win. All in a row: what is added to the logits of everybody's
-            tokens, −∞ or 0, (candidates, people · tokens). Each apart: who has a part in the spot, 0 or 1,
-            (candidates, people). None where there is nothing to choose.
+        chosen: what each person's win adds to the logits of everybody's tokens, −∞ or 0, (people, people · tokens).
+        first: θ's first layer (`router.first_layer`).
+        folded: what the router chooses by in conditional rows and in unconditional rows, indexed by COND and UNCOND
+            (`router.fold`); None where all are alike.
     """
 
     key: Tensor
     value: Tensor
-    folded: Tensor | None = None
-    chosen: Tensor | None = None
-
-    def winners(self, x: Tensor, query_in: tuple[Tensor, Tensor]) -> Tensor | None:
-        """The candidate that wins each spot, (rows, spots); None where there is nothing to choose."""
-        return None if self.folded is None else route(x, query_in, self.folded, len(self.chosen))
-
-
-@dataclass(frozen=True)
-class _SeveralPeople(_Tensors):
-    """One layer's ID attention half by half.
-
-    Attributes:
-        halves: the people in conditional rows and in unconditional rows, indexed by COND and UNCOND.
-        query_in: θ's first layer, weight and bias; None where there is nothing to choose.
-    """
-
-    halves: tuple[Half, Half]
-    query_in: tuple[Tensor, Tensor] | None = None
+    chosen: Tensor
+    first: Linear
+    folded: tuple[Linear | None, Linear | None]
 
     def __call__(
         self,
@@ -104,81 +80,199 @@ class _SeveralPeople(_Tensors):
         x: Tensor,
         query: Tensor,
         kinds: Sequence[int],
-        shares: Tensor | None = None,
+        _shares: None = None,
         record: Record | None = None,
     ) -> Tensor:
         """Add ID attention to a layer's attention output.
 
         Args:
-            hidden: the attention output before the output projection, (rows, spots, channels); left as it is.
+            hidden: the attention output before the output projection, (rows, spots, channels); left as it is, as it
+                may be another pack's.
             x: the layer's normed input, of the same shape.
             query: the layer's queries, of the same shape.
             kinds: COND or UNCOND for each of the equal parts that the rows consist of.
-            shares: of each spot for each person, (people, rows or 1, spots), where people have region masks
-                (`regions.region_shares`).
             record: told who has each spot.
 
         Returns:
             The sum, of the same shape.
         """
-        runs, sizes = _runs(kinds, len(hidden))
-        each_run = [None] * len(runs) if shares is None else shares.expand(-1, len(hidden), -1).split(sizes, dim=1)
-        attended: list[Tensor] = []
-        for kind, x_run, query_run, own in zip(runs, x.split(sizes), query.split(sizes), each_run, strict=True):
-            half, first = self.halves[kind], sum(map(len, attended))
-            winners = half.winners(x_run, self.query_in)
-            attended.append(self._attended(half, query_run, winners, own, record if kind == COND else None, first))
-        return hidden + (attended[0] if len(attended) == 1 else torch.cat(attended))
-
-
-class RoutedAttention(_SeveralPeople):
-    """Every spot belongs to one person."""
-
-    def _attended(
-        self, half: Half, query: Tensor, winners: Tensor | None, _own: None, record: Record | None, first: int
-    ) -> Tensor:
-        if record and winners is not None:
-            record(winners, first)
+        runs = list(_runs(kinds, len(x)))
+        routed = [run for run in runs if self.folded[run.kind] is not None]
+        if len(routed) <= 1 and fused.wanted(hidden, x, query):
+            return self._fused(hidden, x, query, kinds, routed[0] if routed else None, record)
+        winners: list[Tensor | None] = []  # of each part, (spots of all its rows,)
+        for run in runs:
+            if self.folded[run.kind] is None:
+                winners += [None] * run.parts
+                continue
+            won = route(x[run.rows], self.first, self.folded[run.kind])
+            winners += [won] if run.parts == 1 else won.chunk(run.parts)
+            if record and run.kind == COND:
+                record(won.view(-1, x.shape[1]), run.rows.start)
         # Softmax over the winner's own tokens only: N separate attentions and a one-hot sum, in one.
-        mask = None if winners is None else F.embedding(winners.flatten(), half.chosen)
-        return _attend(query, half.key, half.value, mask).reshape(query.shape)
+        mask = None if (who := _of_all(winners)) is None else F.embedding(who, self.chosen)
+        return hidden + _attend(query, *_in_order(self, kinds), mask)
 
-
-class RegionAttention(_SeveralPeople):
-    """People have region masks, all or some of them."""
-
-    def _attended(
-        self, half: Half, query: Tensor, winners: Tensor | None, own: Tensor, record: Record | None, first: int
+    def _fused(
+        self,
+        hidden: Tensor,
+        x: Tensor,
+        query: Tensor,
+        kinds: Sequence[int],
+        routed: "_Run | None",
+        record: Record | None,
     ) -> Tensor:
-        if winners is not None:  # among the people without a mask, the winner takes what remains
-            own = own * F.embedding(winners, half.chosen).movedim(-1, 0)
-        if record:
-            record(own, first)
+        """In one kernel, which knows the routed parts as neighbours."""
+        choice = None
+        if routed:
+            before = theta(x[routed.rows], self.first)
+            choice = Choice((routed.first, routed.first + routed.parts), before, self.folded[routed.kind])
+        each = (t.unflatten(2, (len(self.chosen), -1)).transpose(1, 2) for t in (self.key, self.value))
+        total, winners = fused.add_attention(hidden, query, *each, _indices(kinds), choice)
+        if record and routed and routed.kind == COND:
+            record(winners.view(-1, x.shape[1]), routed.rows.start)
+        return total
+
+
+@dataclass(frozen=True)
+class Half:
+    """Several people, some with region masks, as one layer sees them in one half of the batch.
+
+    Attributes:
+        key: each apart, (people, heads, tokens, channels per head).
+        value: the same shape, already times id_scale and each person's weight.
+        folded: what the router chooses by among the candidates, the people without a mask; None where there is
+            nothing to choose.
+        chosen: who has a part in the spot that a candidate wins, 0 or 1, (candidates, people); None likewise.
+    """
+
+    key: Tensor
+    value: Tensor
+    folded: Linear | None = None
+    chosen: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class RegionAttention(_Tensors):
+    """One layer's ID attention where people have region masks, all or some of them.
+
+    Attributes:
+        halves: the people in conditional rows and in unconditional rows, indexed by COND and UNCOND.
+        first: θ's first layer; None where there is nothing to choose.
+    """
+
+    halves: tuple[Half, Half]
+    first: Linear | None = None
+
+    def __call__(
+        self,
+        hidden: Tensor,
+        x: Tensor,
+        query: Tensor,
+        kinds: Sequence[int],
+        shares: Tensor,
+        record: Record | None = None,
+    ) -> Tensor:
+        """As for several people without masks.
+
+        Args:
+            hidden, x, query, kinds, record: likewise.
+            shares: of each spot for each person, (people, rows or 1, spots) (`regions.region_shares`).
+        """
+        shares, quick = shares.expand(-1, len(hidden), -1), fused.wanted(hidden, x, query, shares)
+        total = []
+        for run in _runs(kinds, len(hidden)):
+            half, own, rows = self.halves[run.kind], shares[:, run.rows], run.rows
+            if quick and not record:
+                choice = None
+                if half.folded is not None:
+                    choice = Choice((0, 1), theta(x[rows], self.first), half.folded, half.chosen)
+                each = (half.key[None], half.value[None])
+                total.append(fused.add_attention(hidden[rows], query[rows], *each, [0], choice, own)[0])
+                continue
+            if half.folded is not None:  # among the people without a mask, the winner takes what remains
+                won = route(x[rows], self.first, half.folded)
+                own = own * F.embedding(won, half.chosen).view(*own.shape[1:], -1).movedim(-1, 0)
+            if record and run.kind == COND:
+                record(own, rows.start)
+            total.append(hidden[rows] + self._attended(half, query[rows], own))
+        return total[0] if len(total) == 1 else torch.cat(total)
+
+    @staticmethod
+    def _attended(half: Half, query: Tensor, shares: Tensor) -> Tensor:
         # Every person's attention for all rows, which have the same keys: they are one long picture.
         everybody = query.reshape(1, -1, query.shape[-1]).expand(len(half.key), -1, -1)
         apart = _attend(everybody, half.key, half.value).reshape(-1, *query.shape)
-        return (apart * own[..., None]).sum(dim=0)
+        return (apart * shares[..., None]).sum(dim=0)
 
 
 IDAttention = PlainAttention | RoutedAttention | RegionAttention
 """One layer's ID attention, ready for sampling."""
 
 
-def _runs(kinds: Sequence[int], rows: int) -> tuple[list[int], list[int]]:
-    """Neighbouring parts of a kind as one: their kinds, and how many rows they have."""
-    runs = [(kind, len(list(run))) for kind, run in groupby(kinds)]
-    return [kind for kind, _ in runs], [parts * rows // len(kinds) for _, parts in runs]
+def _in_order(layer: PlainAttention | RoutedAttention, kinds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Keys and values for each part of a call."""
+    return _parts_of(layer.key, list(kinds)), _parts_of(layer.value, list(kinds))
+
+
+def _parts_of(pair: Tensor, kinds: list[int]) -> Tensor:
+    # The first three need no copy.
+    if kinds == [UNCOND, COND]:
+        return pair
+    if kinds == [UNCOND]:
+        return pair[:1]
+    if kinds == [COND]:
+        return pair[1:]
+    return torch.stack([pair[index] for index in _indices(kinds)])
+
+
+def _indices(kinds: Sequence[int]) -> list[int]:
+    """Where in a pair, unconditional, then conditional, the parts' keys and values are."""
+    return [1 - kind for kind in kinds]
+
+
+class _Run(NamedTuple):
+    """Neighbouring parts of a kind."""
+
+    kind: int
+    first: int
+    parts: int
+    rows: slice
+
+
+def _runs(kinds: Sequence[int], rows: int) -> Iterator[_Run]:
+    first = 0
+    for kind, run in groupby(kinds):
+        parts = len(list(run))
+        yield _Run(kind, first, parts, slice(*(part * rows // len(kinds) for part in (first, first + parts))))
+        first += parts
+
+
+def _of_all(winners: list[Tensor | None]) -> Tensor | None:
+    """The winners of all parts, as a mask for attention is laid out; a part that has none takes another's.
+
+    Returns:
+        (spots,) where one part's do for all; else (parts, 1 for all heads, spots); None where nobody was chosen.
+    """
+    known = [won for won in winners if won is not None]
+    if len(known) <= 1:
+        return known[0] if known else None
+    return torch.stack([known[0] if won is None else won for won in winners])[:, None]
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention of queries (…, channels), in as many equal parts as there are keys; `mask` is added to the logits.
+    """Attention of queries, (…, channels), in as many equal parts as there are keys.
+
+    Args:
+        mask: is added to the logits.
 
     Returns:
-        (parts, queries of a part, channels).
+        Of the queries' shape.
     """
     parts, heads, _, channels = key.shape
     q = query.reshape(parts, -1, heads, channels).transpose(1, 2)
-    return F.scaled_dot_product_attention(q, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
+    attended = F.scaled_dot_product_attention(q, key, value, attn_mask=mask)
+    return attended.transpose(1, 2).reshape(query.shape)
 
 
 def _moved(thing: Self, device: torch.device, dtype: torch.dtype) -> Self:

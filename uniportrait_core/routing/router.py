@@ -7,8 +7,12 @@ product with one row per person are left.
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Linear = tuple[Tensor, Tensor]
+"""Weight and bias of a linear layer."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,10 @@ class RouterLayer:
         key_out: φ's second, weight (channels, 2·dim).
     """
 
-    query_in: tuple[Tensor, Tensor]
+    query_in: Linear
     query_out: Tensor
-    aggregate: tuple[Tensor, Tensor]
-    key_in: tuple[Tensor, Tensor]
+    aggregate: Linear
+    key_in: Linear
     key_out: Tensor
 
 
@@ -44,30 +48,61 @@ def person_keys(layer: RouterLayer, tokens: Tensor) -> Tensor:
     return F.linear(F.gelu(F.linear(aggregated, *layer.key_in)), layer.key_out)
 
 
-def fold(layer: RouterLayer, tokens: Tensor) -> Tensor:
-    """`φ_nW₂` of all people as rows, then zeros up to a multiple of eight rows, (rows, 2·channels).
+def first_layer(layer: RouterLayer) -> Linear:
+    """θ's first layer as `route` takes it: weight (channels, 2·channels), bias (2·channels,)."""
+    weight, bias = layer.query_in
+    return weight.mT, bias
 
-    The mean over people is taken off: it moves all logits of a spot alike, so the winner stays, and in half precision
-    the small differences that decide are not lost in a large common part. The zeros are for the GPU, whose fast
-    kernels want sizes of eight.
+
+def fold(layer: RouterLayer, tokens: Tensor) -> Linear:
+    """`φ_nW₂` of all people as a linear layer, weight (2·channels, columns) and bias (columns,).
+
+    A column for each person, then some that never win, up to a multiple of eight: a GPU's fast kernels want sizes of
+    eight. The mean over people is taken off: it moves all logits of a spot alike, so the winner stays, and in half
+    precision the small differences that decide are not lost in a large common part.
 
     Args:
         layer, tokens: as in `person_keys`.
     """
     folded = person_keys(layer, tokens) @ layer.query_out
-    return F.pad(folded - folded.mean(dim=0), (0, 0, 0, -len(folded) % 8))
+    more = -len(folded) % 8
+    weight = F.pad(folded - folded.mean(dim=0), (0, 0, 0, more)).mT.contiguous()
+    return weight, F.pad(weight.new_zeros(len(folded)), (0, more), value=-torch.inf)
 
 
-def route(x: Tensor, query_in: tuple[Tensor, Tensor], folded: Tensor, people: int) -> Tensor:
+def route(x: Tensor, first: Linear, folded: Linear) -> Tensor:
     """The person that wins each spot.
 
     Args:
         x: the cross-attention layer's normed input, (rows, spots, channels).
-        query_in: weight (2·channels, channels) and bias (2·channels,) of θ's first layer.
+        first: from `first_layer`.
         folded: from `fold`.
-        people: how many of the rows of `folded` are people.
 
     Returns:
-        Index of a person per spot, (rows, spots), int64.
+        Index of a person per spot, (rows · spots,), int64.
     """
-    return F.linear(F.gelu(F.linear(x, *query_in)), folded)[..., :people].argmax(dim=-1)
+    weight, bias = folded
+    return torch.addmm(bias, F.gelu(theta(x, first)), weight).argmax(dim=-1)
+
+
+def theta(x: Tensor, first: Linear) -> Tensor:
+    """θ's first layer, before GELU, (rows · spots, 2·channels); arguments as in `route`."""
+    weight, bias = first
+    return torch.addmm(bias, x.flatten(0, 1), weight)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What people are chosen by in some neighbouring parts of a call, for a kernel that chooses (`fused_kernel.py`).
+
+    Attributes:
+        parts: the first of these parts, and the one behind the last.
+        theta: of their spots, from `theta`.
+        folded: from `fold`.
+        chosen: who has a part in the spot that a candidate wins, (candidates, people); None where the winner alone.
+    """
+
+    parts: tuple[int, int]
+    theta: Tensor
+    folded: Linear
+    chosen: Tensor | None = None
