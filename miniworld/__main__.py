@@ -15,6 +15,8 @@ import shlex
 import sys
 from pathlib import Path
 
+BUDGETS = ("steps", "seconds", "batch", "rate")  # what can be set for single networks
+
 
 def main() -> int:
     options = _parse(sys.argv[1:])
@@ -81,8 +83,7 @@ def _train(options: argparse.Namespace) -> int:
 
     set_up_logging()
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    seconds = {name: float(value) for name, _, value in (pair.partition("=") for pair in options.seconds)}
-    preset = preset_of(options.preset, seconds, options.scale)
+    preset = preset_of(options.preset, options.scale, {key: _by_name(getattr(options, key)) for key in BUDGETS})
     if options.scenes or options.people:
         from dataclasses import replace
 
@@ -108,6 +109,11 @@ def _train(options: argparse.Namespace) -> int:
     if failed:
         print(f"not finished: {', '.join(failed)}; the same command goes on where it was", file=sys.stderr)
     return int(bool(failed))
+
+
+def _by_name(pairs: list[str]) -> dict[str, float]:
+    """Numbers of networks, given as NAME=NUMBER."""
+    return {name: float(value) for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -150,7 +156,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     command.add_argument(
         "--from", dest="start", type=Path, metavar="DIR", help="go on from these weights, such as miniworld/weights"
     )
-    command.add_argument("--seconds", nargs="*", default=[], metavar="NAME=S", help="time of single networks")
+    command.add_argument("--steps", nargs="*", default=[], metavar="NAME=N", help="at most, of single networks")
+    command.add_argument("--seconds", nargs="*", default=[], metavar="NAME=S", help="time, likewise")
+    command.add_argument("--batch", nargs="*", default=[], metavar="NAME=N", help="pictures per step, likewise")
+    command.add_argument("--rate", nargs="*", default=[], metavar="NAME=R", help="highest learning rate, likewise")
     command.add_argument("--scale", type=float, default=1.0, help="share of the preset's time for all networks")
     command.add_argument("--scenes", type=int, help="how many pictures to draw")
     command.add_argument("--people", type=int, help="how many people each recogniser learns")

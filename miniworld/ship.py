@@ -9,7 +9,7 @@ from training.data.index import load_index
 from training.run.export import FILES
 
 from .files import ALBUMS, SHIPPED, Files
-from .weights import metadata, save_weights
+from .weights import history, metadata, save_weights
 
 LARGEST = 24e6  # bytes of all weights together
 PARTS = ("base/unet", "base/vae", "base/text_encoder", "base/tokenizer", "base/scheduler", "clip_vision")
@@ -21,7 +21,7 @@ def put(source: Path, target: Path) -> None:
     for part in PARTS:
         if (source / part).is_dir():
             shutil.copytree(source / part, target / part, dirs_exist_ok=True)
-    for name in ("backbone", "detector", "measure", "classifiers", "sketch"):
+    for name in ("backbone", "detector", "measure", "classifiers", "sketch", "faceid", "router"):
         if (file := getattr(files, name)).is_file():
             getattr(places, name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, getattr(places, name))
@@ -43,9 +43,10 @@ def ship(out: Path, shipped: Path = SHIPPED) -> int:
     """
     put(out, shipped)
     places = Files(shipped)
-    for stage, place in (("single", places.faceid), ("multi", places.router)):
+    start = Files(out)
+    for stage, place, before in (("single", places.faceid, start.faceid), ("multi", places.router, start.router)):
         if (source := out / stage / FILES[stage]).is_file():
-            made = metadata(source)
+            made = metadata(source) | history(before)
             made["command"] = f"python -m miniworld train --only {stage}"
             photos = load_index(out / ALBUMS[stage])
             made["data"] = f"{len(photos)} photos of {photos.identity.max() + 1} drawn people"

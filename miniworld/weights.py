@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 TEXT = "text_model."
+STAGE_RUN = "uniportrait.training"  # all settings of a stage, by `training.run.export`
 
 
 def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -52,7 +53,7 @@ def history(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     made = metadata(file)
-    last = {key: made[key] for key in ("steps", "batch", "seconds", "data") if key in made}
+    last = {key: made[key] for key in ("steps", "batch", "seconds", "data", STAGE_RUN) if key in made}
     return {"before": json.dumps([*json.loads(made.get("before", "[]")), last])}
 
 

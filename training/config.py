@@ -137,11 +137,18 @@ class Loss(Table):
 
     Attributes:
         offset_noise: standard deviation of a noise that is the same for all spots of a channel.
-        min_snr: γ of Min-SNR weighting (arXiv 2303.09556); 0 weights all noise levels alike.
+        min_snr: γ of Min-SNR weighting (arXiv 2303.09556); 0 weights all noise levels alike. Below 1 it gives weight
+            to high noise, where a small picture's people are decided.
+        noisy_share: how often a noise level is drawn of the noisier ones only.
+        noisy_from: where these begin, as a share of all levels.
+        face_weight: how much more an error in a face box counts; 0 counts all alike.
     """
 
     offset_noise: Annotated[float, Field(ge=0)] = 0.0
     min_snr: Annotated[float, Field(ge=0)] = 0.0
+    noisy_share: Share = 0.0
+    noisy_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    face_weight: Annotated[float, Field(ge=0)] = 0.0
 
 
 class Optimizer(Table):
@@ -176,6 +183,8 @@ class Run(Table):
         seed: of everything that is left to chance.
         ema: decay of the moving average of the weights, which is what is exported; 0 for none.
         stage_one: exported face-ID weights, which stage II starts from.
+        start_from: exported weights of the same stage, or published ones, that are trained further; "" begins anew.
+            Sizes of resampler and LoRA are theirs then.
         lora_rank: of stage I; stage II takes its.
         checkpoint_every: steps.
         keep: checkpoints; older ones are deleted.
@@ -190,6 +199,7 @@ class Run(Table):
     seed: Annotated[int, Field(ge=0)] = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     stage_one: Path | Literal[""] = ""
+    start_from: Path | Literal[""] = ""
     lora_rank: Count = 128
     checkpoint_every: Count = 1000
     keep: Count = 3
@@ -291,6 +301,9 @@ WITHOUT_EFFECT = {
 def _check_stage(config: Config, stage: str, name: str) -> None:
     kind = "pictures" if stage == "multi" and config.base.ip_adapter else stage
     faults = [f"{key} has no effect in {STAGES[kind]}" for key in WITHOUT_EFFECT[kind] if _is_set(config, key)]
+    if config.run.start_from:
+        sizes = (key for key in ("resampler", "run.lora_rank", "router.hidden") if key not in WITHOUT_EFFECT[kind])
+        faults += [f"{key} has no effect beside run.start_from, whose it is" for key in sizes if _is_set(config, key)]
     if kind == "multi" and not config.run.stage_one:
         faults.append("run.stage_one is missing: stage II starts from the face-ID weights that stage I exported")
     if stage == "multi" and config.data.max_people < 2:

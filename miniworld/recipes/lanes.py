@@ -1,7 +1,7 @@
 """All trainings, in an order that leaves neither processors nor device idle."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -157,10 +157,19 @@ def budget_of(preset: Preset, name: str) -> Budget:
     return preset.budgets.get(key, Budget(0, 0, 0, 0))
 
 
-def preset_of(name: str, seconds: dict[str, float], scale: float) -> Preset:
-    """A preset with other times: `scale` of all, and `seconds` of single networks."""
+def preset_of(name: str, scale: float, budgets: Mapping[str, Mapping[str, float]]) -> Preset:
+    """A preset with other budgets.
+
+    Args:
+        scale: of all times.
+        budgets: by a budget's attribute its value for single networks, by their names.
+    """
     preset = PRESETS[name]
-    budgets = {
-        key: replace(budget, seconds=seconds.get(key, budget.seconds * scale)) for key, budget in preset.budgets.items()
-    }
-    return replace(preset, budgets=budgets)
+
+    def changed(network: str, budget: Budget) -> Budget:
+        given = {
+            key: type(getattr(budget, key))(values[network]) for key, values in budgets.items() if network in values
+        }
+        return replace(budget, **({"seconds": budget.seconds * scale} | given))
+
+    return replace(preset, budgets={network: changed(network, budget) for network, budget in preset.budgets.items()})

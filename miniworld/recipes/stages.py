@@ -96,15 +96,20 @@ def settings_of(job: Job, variant: Variant) -> Settings:
             "resolution": job.preset.size,
             "workers": 2 if job.device.type == "cuda" else 1,
         },
-        # What small pictures show is decided at high noise, which a low γ gives more weight.
-        "loss": {"min_snr": 0.2},
+        # Who is in a small picture is decided at high noise, which an even loss gives next to no weight.
+        "loss": {"min_snr": 0.01, "noisy_share": 0.7, "face_weight": 4.0},
         "optimizer": {"learning_rate": budget.rate, "warmup": min(100, budget.steps // 10)},
         "run": {"output": output, "steps": budget.steps, "batch": budget.batch, "ema": 0.99, "checkpoint_every": 100},
         "preview": {"every": 0},
     }
+    before = {"single": files.faceid, "multi": files.router}.get(job.name)  # an ablation begins anew
+    goes_on = before is not None and before.is_file()
+    if goes_on:
+        settings["run"]["start_from"] = _below(before, root)
     if variant.stage == "single":
-        settings["resampler"] = {"tokens": 8, "dim": 128, "depth": 2}
-        settings["run"]["lora_rank"] = 8
+        if not goes_on:
+            settings["resampler"] = {"tokens": 8, "dim": 128, "depth": 2}
+            settings["run"]["lora_rank"] = 8
         # Looks and clothes are to come from the prompt: half of the time the face is that of another photo.
         settings["data"]["second_photo"] = 0.5
     else:

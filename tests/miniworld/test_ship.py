@@ -11,7 +11,7 @@ from miniworld import ship as shipping
 from miniworld.data.photos import Album, save_album
 from miniworld.files import ALBUMS, SHIPPED, Files
 from miniworld.ship import LARGEST, put, ship
-from miniworld.weights import begin_with, history, save_weights
+from miniworld.weights import begin_with, history, metadata, save_weights
 
 STAGES = {"single": "uniportrait-faceid.safetensors", "multi": "uniportrait-router.safetensors"}
 
@@ -66,7 +66,17 @@ def test_weights_are_put_beside_others(out, tmp_path):
     save_weights(target.measure, {"weight": torch.zeros(1)}, {})
     put(out.root, target.root)
     assert target.measure.is_file() and target.detector.is_file()
-    assert not target.faceid.exists()  # stages begin from their own output
+    assert not target.faceid.exists()  # which a stage's own output is not, before it ships
+
+
+def test_a_stage_that_went_on_tells_of_its_trainings(out, tmp_path):
+    first, again = tmp_path / "first", tmp_path / "again"
+    ship(out.root, first)
+    put(first, out.root)
+    ship(out.root, again)
+    (before,) = json.loads(metadata(Files(again).faceid)["before"])
+    assert before == {"data": "2 photos of 1 drawn people"}
+    assert "before" not in metadata(Files(first).faceid)
 
 
 def test_what_ships_is_small_and_says_how_it_was_made():

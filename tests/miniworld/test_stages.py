@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from jobs_of_miniworld import job
 from miniworld.config import FULL, PRESETS, TINY
 from miniworld.data.shards import draw_all, shard_counts
-from miniworld.files import ABLATIONS, ALBUMS
+from miniworld.files import ABLATIONS, ALBUMS, Files
 from miniworld.nets.tokens import save_tokenizer
 from miniworld.recipes import stages
 from miniworld.recipes.lanes import PHASES, READS, RECIPES, SCENES, budget_of
@@ -54,6 +54,16 @@ def test_an_ablation_differs_in_one_thing(tmp_path, name):
         same = getattr(whole, other) == getattr(without, other)
         assert same == (other not in (table, "run")), other
     assert whole.run == without.run.model_copy(update={"output": whole.run.output})
+
+
+@pytest.mark.parametrize(("name", "place"), [("single", "faceid"), ("multi", "router")])
+def test_a_stage_goes_on_from_what_is_there_and_an_ablation_begins_anew(tmp_path, name, place):
+    assert written(tmp_path, name).run.start_from == ""
+    there = getattr(Files(tmp_path), place)
+    there.parent.mkdir(parents=True, exist_ok=True)
+    there.touch()
+    assert written(tmp_path, name).run.start_from == there
+    assert not any(written(tmp_path, other).run.start_from for other in WITHOUT)
 
 
 def test_every_recipe_has_its_turn():

@@ -88,6 +88,7 @@ def test_faults_name_the_key(tmp_path, change, said):
 @pytest.mark.parametrize(
     "text, stage, said",
     (
+        (SMALLEST + "start_from = 'f'\nlora_rank = 4", "single", "run.lora_rank has no effect beside run.start_from"),
         (SMALLEST, "multi", "run.stage_one is missing: stage II starts from the face-ID weights"),
         (SMALLEST.replace("steps = 10", ""), "single", "run.steps is missing"),
         (

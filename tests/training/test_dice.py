@@ -5,14 +5,15 @@ import torch
 
 from training.config import Features, Guidance, Loss
 from training.run.dice import no_dice, throw
-from training.run.objective import Schedule, diffusion_loss, noised
+from training.run.objective import Schedule, diffusion_loss, noised, weight_faces
 
 LATENT, LEVELS, PEOPLE, STRUCTURE = (4, 2, 2), 1000, 2, 64
 COUNT = 4000
 
 
-def throws(seeds, features=None, guidance=None):
-    return throw(seeds, LATENT, LEVELS, PEOPLE, STRUCTURE, features or Features(), guidance or Guidance())
+def throws(seeds, features=None, guidance=None, loss=None):
+    features, guidance, loss = features or Features(), guidance or Guidance(), loss or Loss()
+    return throw(seeds, LATENT, LEVELS, PEOPLE, STRUCTURE, features, guidance, loss)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,13 @@ def test_noise_levels_are_all_alike(many):
     assert not torch.equal(many.noise, many.posterior)
 
 
+def test_noisier_levels_are_drawn_more_often_where_that_is_wanted(many):
+    found = throws(range(COUNT), loss=Loss(noisy_share=0.6, noisy_from=0.8))
+    assert share(found.timesteps >= 800) == 0.6 + 0.4 * 0.2
+    assert found.timesteps.max() == LEVELS - 1 and found.timesteps.min() < 50
+    assert torch.equal(found.noise, many.noise) and torch.equal(found.no_faces, many.no_faces)
+
+
 def test_options_turn_each_off():
     none = throws(range(200), Features(drop_path=0, drop_token=0), Guidance(drop_faces=0, drop_text=0, drop_both=0))
     assert not (none.no_faces | none.no_text).any()
@@ -69,8 +77,8 @@ def test_a_pictures_dice_do_not_depend_on_the_others():
 
 
 def test_a_pictures_dice_do_not_depend_on_how_many_people_others_have():
-    few = throw([7], LATENT, LEVELS, 2, STRUCTURE, Features(), Guidance())
-    many = throw([7], LATENT, LEVELS, 3, STRUCTURE, Features(), Guidance())
+    few = throw([7], LATENT, LEVELS, 2, STRUCTURE, Features(), Guidance(), Loss())
+    many = throw([7], LATENT, LEVELS, 3, STRUCTURE, Features(), Guidance(), Loss())
     for name in ("timesteps", "noise", "no_faces"):
         assert torch.equal(getattr(few, name), getattr(many, name))
     assert torch.equal(few.scale, many.scale[:, :2]) and torch.equal(few.kept, many.kept[:, :2])
@@ -124,3 +132,22 @@ def test_min_snr_holds_back_levels_of_little_noise():
         found = diffusion_loss(predicted, target, schedule(velocity), timesteps, 5.0)
         torch.testing.assert_close(found, ratio.clamp(max=5) / (ratio + velocity))
     assert diffusion_loss(predicted, target, schedule(), timesteps, 0).tolist() == [1, 1, 1]
+
+
+def test_errors_in_faces_count_more():
+    boxes = torch.tensor([[[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]]])
+    in_picture = torch.tensor([[True, False]])
+    weights = weight_faces(boxes, in_picture, (4, 4), more=3.0)
+    assert weights.shape == (1, 1, 4, 4) and weights.mean().item() == pytest.approx(1)
+    assert (weights[..., :2, :2] / weights[..., 2:, 2:]).tolist() == [[[[4, 4], [4, 4]]]]
+    nowhere = weight_faces(boxes, torch.zeros(1, 2, dtype=torch.bool), (4, 4), more=3.0)
+    assert torch.equal(nowhere, torch.ones(1, 1, 4, 4))
+    assert weight_faces(boxes, in_picture, (4, 4), more=0.0) is None
+
+
+def test_a_weighted_loss_is_the_mean_of_weighted_squares():
+    error, weights = torch.randn(2, *LATENT), torch.rand(2, 1, *LATENT[1:])
+    found = diffusion_loss(error, torch.zeros_like(error), schedule(), torch.tensor([10, 900]), 0.0, weights)
+    torch.testing.assert_close(
+        found, torch.stack([(each**2 * own).mean() for each, own in zip(error, weights, strict=True)])
+    )

@@ -218,6 +218,31 @@ def test_gradient_checkpointing_changes_nothing(base, tmp_path, networks, choice
             torch.testing.assert_close(once, twice)
 
 
+@pytest.mark.parametrize("people", (1, 3))
+def test_weights_that_were_exported_are_where_a_training_goes_on(base, networks, people):
+    before, folder = networks[people]
+    faceid, router = (folder / f"uniportrait-{name}.safetensors" for name in ("faceid", "router"))
+    starts = {"start_from": faceid} if people == 1 else {"stage_one": faceid, "start_from": router}
+    after = build(settings(base, folder, **starts), "single" if people == 1 else "multi", WIDTHS)
+    own, wanted = dict(after.named_parameters()), dict(before.named_parameters())
+    assert own.keys() == wanted.keys()
+    assert all(torch.equal(value, wanted[name]) for name, value in own.items())
+    assert {n for n, p in own.items() if p.requires_grad} == {n for n, p in wanted.items() if p.requires_grad}
+
+
+def test_routers_of_other_sizes(base, networks, tmp_path):
+    """Of another rank than the LoRA of stage I."""
+    from uniportrait_core.errors import UniPortraitError
+
+    _, folder = networks[3]
+    faceid, router = (folder / f"uniportrait-{name}.safetensors" for name in ("faceid", "router"))
+    other = build(settings(base, tmp_path, lora_rank=2), "single", WIDTHS)
+    smaller = export(trained(other, 1), settings(base, tmp_path), "single", kind_of(other.unet), 1, tmp_path)
+    with pytest.raises(UniPortraitError, match=r"router\.safetensors has .* rank 4; needed .* rank 2\. Give"):
+        build(settings(base, folder, stage_one=smaller, start_from=router), "multi", WIDTHS)
+    assert build(settings(base, folder, stage_one=faceid, start_from=router), "multi", WIDTHS)
+
+
 def test_a_base_model_of_another_kind(base, kind, networks, tmp_path):
     from uniportrait_core.errors import UniPortraitError
 

@@ -40,6 +40,7 @@ class LayerWeights(nn.Module):
             hidden: width inside φ; 0 for twice the tokens' width.
         """
         super().__init__()
+        self.rank = rank
         tokens, dim = token_shape
         if rank:
             self.to_q_lora = LoRA(layer.channels, rank, layer.inner)

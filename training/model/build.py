@@ -1,17 +1,19 @@
 """The network of a stage, and what of it is trained."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from uniportrait_core.attention.adapter import PROJECTIONS, IDLayer
+from uniportrait_core.attention.adapter import PROJECTIONS, IDLayer, LoRA
 from uniportrait_core.embedding.feature_choice import FeatureChoice
 from uniportrait_core.embedding.resampler import FaceIDResampler
 from uniportrait_core.errors import UniPortraitError
-from uniportrait_core.files.checkpoint import FaceIDWeights, load_faceid, load_ip_adapter
+from uniportrait_core.files.checkpoint import RouterWeights, load_faceid, load_ip_adapter, load_router
+from uniportrait_core.routing.router import RouterLayer
 
 from ..config import Config, Resampler
 from .adapter import Adapter
@@ -81,6 +83,9 @@ def new_resampler(sizes: Resampler, widths: tuple[int, int], output_dim: int) ->
 def _single(
     config: Config, unet: UNet2DConditionModel, layers: list[AttentionLayer], widths: tuple[int, int]
 ) -> Network:
+    if config.run.start_from:
+        adapter, resampler = _of_stage_one(config, Path(config.run.start_from), unet, layers, widths, routed=False)
+        return Network(unet, adapter, resampler)
     resampler = new_resampler(config.resampler, widths, unet.config.cross_attention_dim)
     adapter = Adapter(layers, config.run.lora_rank, resampler.token_shape, routed=False)
     text = [unet.get_submodule(layer.name.removesuffix(".processor")) for layer in layers if layer.cross]
@@ -92,29 +97,52 @@ def _multi(
     config: Config, unet: UNet2DConditionModel, layers: list[AttentionLayer], widths: tuple[int, int]
 ) -> Network:
     routed = config.router.choice != "none"
+    before = load_router(Path(config.run.start_from)) if config.run.start_from else None
+    hidden = len(before.layers[0].key_in[0]) if before else config.router.hidden
     if config.base.ip_adapter:
         path = Path(config.base.ip_adapter)
         pictures = load_ip_adapter(path)
         _check_layers(path, pictures.layers, unet, layers)
         tokens = PictureTokens(pictures)
-        adapter = Adapter(layers, config.run.lora_rank, tokens.token_shape, routed, config.router.hidden)
+        rank = _rank(before.lora) if before else config.run.lora_rank
+        adapter = Adapter(layers, rank, tokens.token_shape, routed, hidden)
         _copy_id_layers(adapter, pictures.layers)
-        return Network(unet, adapter, tokens)
-    path = Path(config.run.stage_one)
-    stage_one = load_faceid(path)
-    _check_layers(path, stage_one.layers, unet, layers)
-    found = (stage_one.resampler.intrinsic_dim, stage_one.resampler.structure_dim)
-    if found != widths or stage_one.metadata.features != choice_of(config):
+    else:
+        adapter, tokens = _of_stage_one(
+            config, Path(config.run.stage_one), unet, layers, widths, routed=routed, hidden=hidden
+        )
+    if before:
+        _copy_routers(adapter, Path(config.run.start_from), before)
+    return Network(unet, adapter, tokens)
+
+
+def _of_stage_one(
+    config: Config,
+    path: Path,
+    unet: UNet2DConditionModel,
+    layers: list[AttentionLayer],
+    widths: tuple[int, int],
+    routed: bool,
+    hidden: int = 0,
+) -> tuple[Adapter, FaceIDResampler]:
+    """What stage I exported to `path`, with new routers where these are wanted."""
+    found = load_faceid(path)
+    _check_layers(path, found.layers, unet, layers)
+    sizes = (found.resampler.intrinsic_dim, found.resampler.structure_dim)
+    if sizes != widths or found.metadata.features != choice_of(config):
         raise UniPortraitError(
-            f"{path.name} was trained on {stage_one.metadata.features}, {found[0]} and {found[1]} wide; here they are "
+            f"{path.name} was trained on {found.metadata.features}, {sizes[0]} and {sizes[1]} wide; here they are "
             f"{choice_of(config)}, {widths[0]} and {widths[1]} wide. Give the face_backbone, clip_vision and features "
             "of stage I."
         )
-    rank = len(stage_one.lora[0]["q"].down) if stage_one.lora else 0
-    adapter = Adapter(layers, rank, stage_one.resampler.token_shape, routed, config.router.hidden)
-    _copy_id_layers(adapter, stage_one.layers)
-    _copy_lora(adapter, stage_one)
-    return Network(unet, adapter, stage_one.resampler)
+    adapter = Adapter(layers, _rank(found.lora), found.resampler.token_shape, routed, hidden)
+    _copy_id_layers(adapter, found.layers)
+    _copy_lora(adapter, found.lora)
+    return adapter, found.resampler.float()
+
+
+def _rank(lora: LoRA) -> int:
+    return len(lora[0]["q"].down) if lora else 0
 
 
 def _check_layers(path: Path, found: tuple[IDLayer, ...], unet: UNet2DConditionModel, layers: list) -> None:
@@ -137,10 +165,33 @@ def _copy_id_layers(adapter: Adapter, layers: tuple[IDLayer, ...]) -> None:
 
 
 @torch.no_grad()
-def _copy_lora(adapter: Adapter, stage_one: FaceIDWeights) -> None:
-    for weights, pairs in zip(adapter.layers(), stage_one.lora, strict=True):
+def _copy_lora(adapter: Adapter, lora: LoRA) -> None:
+    for weights, pairs in zip(adapter.layers(), lora, strict=False):  # of a file without LoRA none
         for projection in PROJECTIONS:
             _copy_pair(getattr(weights, f"to_{projection}_lora"), pairs[projection].down, pairs[projection].up)
+
+
+@torch.no_grad()
+def _copy_routers(adapter: Adapter, path: Path, before: RouterWeights) -> None:
+    """Routers and LoRA of a file. Raises UniPortraitError where they are of other sizes."""
+    mine = [router for weights in adapter.layers() if (router := weights.router())]
+    pairs = [pair for one, other in zip(mine, before.layers, strict=False) for pair in _tensors(one, other)]
+    ranks = _rank(before.lora), adapter.layers()[0].rank
+    if len(mine) != len(before.layers) or any(old.shape != new.shape for old, new in pairs) or ranks[0] != ranks[1]:
+        raise UniPortraitError(
+            f"{path.name} has {len(before.layers)} routers and a LoRA of rank {ranks[0]}; needed are {len(mine)} of "
+            f"the base model's sizes and a LoRA of rank {ranks[1]}. Give weights of the same base model and stage I."
+        )
+    for old, new in pairs:
+        old.copy_(new)
+    _copy_lora(adapter, before.lora)
+
+
+def _tensors(one: RouterLayer, other: RouterLayer) -> Iterator[tuple[Tensor, Tensor]]:
+    """Their tensors, side by side."""
+    for field in fields(RouterLayer):
+        mine, theirs = getattr(one, field.name), getattr(other, field.name)
+        yield from zip(mine, theirs, strict=True) if isinstance(mine, tuple) else [(mine, theirs)]
 
 
 def _copy_pair(lora: nn.Module, down: Tensor, up: Tensor) -> None:

@@ -31,6 +31,8 @@ from .objective import Schedule
 from .plan import describe
 from .preview import Previews, draw
 
+STARTS = ("stage_one", "start_from")  # settings of weights that a training begins with
+
 
 def run_stage(path: Path, stage: str) -> Path:
     """Train a stage, or go on with it, and export its weights.
@@ -110,7 +112,9 @@ def export_checkpoint(path: Path, folder: Path) -> Path:
 
 def _check_places(config: Config) -> None:
     """See that what is not trained is there. Raises UniPortraitError that names the key."""
-    places = {f"base.{key}": path for key, path in config.base} | {"run.stage_one": config.run.stage_one}
+    places = {f"base.{key}": path for key, path in config.base} | {
+        f"run.{key}": getattr(config.run, key) for key in STARTS
+    }
     for key, path in places.items():
         if path and not Path(path).exists():
             raise UniPortraitError(f"{path} was not found. Give another path at {key}; it counts from the TOML file.")
@@ -159,7 +163,9 @@ def open_data(config: Config, stage: str, seen_with: dict[str, str], processes: 
 def _other_fingerprints(config: Config) -> dict[str, str]:
     """Of what is not trained, beside the networks whose features can be cached."""
     base = config.base
-    places = {"unet": base.model / "unet", "ip_adapter": base.ip_adapter, "stage_one": config.run.stage_one}
+    places = {"unet": base.model / "unet", "ip_adapter": base.ip_adapter} | {
+        key: getattr(config.run, key) for key in STARTS
+    }
     return {name: fingerprint(name, [Path(place)]) for name, place in places.items() if place}
 
 

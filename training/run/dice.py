@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import Features, Guidance
+from ..config import Features, Guidance, Loss
 
 NEITHER, FACES, TEXT, BOTH = range(4)  # which conditions are dropped
 STEP, GUMBEL, BRANCH, TOKENS = range(4)  # streams of a picture's seed
@@ -59,6 +59,7 @@ def throw(
     structure: int,
     features: Features,
     guidance: Guidance,
+    loss: Loss,
 ) -> Throws:
     """Throw the dice of a batch.
 
@@ -69,8 +70,9 @@ def throw(
         people: of each picture, padding included.
         structure: structure features of a person.
         features, guidance: how often what is dropped.
+        loss: which noise levels are drawn more often.
     """
-    rows = [_one(seed, latent, levels, people, structure, features, guidance) for seed in seeds]
+    rows = [_one(seed, latent, levels, people, structure, features, guidance, loss) for seed in seeds]
     timesteps, noise, offset, posterior, dropped, scale, kept = (
         torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)
     )
@@ -101,6 +103,7 @@ def _one(
     structure: int,
     features: Features,
     guidance: Guidance,
+    loss: Loss,
 ) -> tuple[np.ndarray, ...]:
     dice = np.random.default_rng((seed, STEP))
     timestep = dice.integers(levels)
@@ -108,6 +111,8 @@ def _one(
     offset = dice.standard_normal((latent[0], 1, 1), np.float32)
     odds = np.cumsum([guidance.drop_both, guidance.drop_text, guidance.drop_faces])
     dropped = BOTH - np.searchsorted(odds, dice.random(), side="right")
+    if dice.random() < loss.noisy_share:
+        timestep = dice.integers(int(levels * loss.noisy_from), levels)
     # Of each person: the branch is left out, some of its features are, or nothing is (paper section 3.2). People who
     # are padding come last, so they change nobody's dice.
     branch = np.random.default_rng((seed, BRANCH)).random(people)

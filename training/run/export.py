@@ -51,7 +51,7 @@ def _published(name: str) -> str:
 
 def _metadata(config: Config, stage: str, kind: str, step: int) -> dict[str, str]:
     features = {"intrinsic": config.features.intrinsic, "structure": list(config.features.structure)}
-    places = {"base": True, "data": {"shards"}, "run": {"output", "stage_one"}}
+    places = {"base": True, "data": {"shards"}, "run": {"output", "stage_one", "start_from"}}
     settings = config.model_dump(mode="json", exclude=places)
     return {
         "uniportrait.format": "1",

@@ -19,7 +19,7 @@ from ..model.network import Network, Routing
 from . import checkpoint
 from .dice import throw
 from .inputs import Frozen
-from .objective import RoutingScore, Schedule, diffusion_loss, noised, score_routing
+from .objective import RoutingScore, Schedule, diffusion_loss, noised, score_routing, weight_faces
 from .optimizer import make_optimizer, set_learning_rates
 
 MOST_SKIPPED = 50  # steps that half precision may leave out one after the other
@@ -87,7 +87,7 @@ class Trainer:
         people, levels = batch.present.shape[1], len(self.schedule.kept)
         size = frozen.latent_size(batch)
         throws = throw(
-            batch.seeds, size, levels, people, frozen.structure_features, config.features, config.guidance
+            batch.seeds, size, levels, people, frozen.structure_features, config.features, config.guidance, config.loss
         ).to(device)
         clean = frozen.latents(batch, throws.posterior)
         noisy, target = noised(self.schedule, clean, throws, config.loss)
@@ -99,7 +99,8 @@ class Trainer:
             predicted, logits = self.network(
                 noisy, throws.timesteps, conditions.text, conditions.added, conditions.faces, choice
             )
-        diffusion = diffusion_loss(predicted, target, self.schedule, throws.timesteps, config.loss.min_snr)
+        weights = weight_faces(batch.boxes, batch.in_picture, size[1:], config.loss.face_weight)
+        diffusion = diffusion_loss(predicted, target, self.schedule, throws.timesteps, config.loss.min_snr, weights)
         if not logits:
             return Pass(diffusion, None)
         logits = [layer.float() for layer in logits]
@@ -251,7 +252,7 @@ class Trainer:
     def _free(self) -> dict:
         """All else that makes a difference."""
         apart = {"data": {"shards", "workers", "detector"}, "base": True, "preview": True, "resampler": True}
-        places = {"output", "stage_one", "steps", "keep", "checkpoint_every", "batch", "accumulation"}
+        places = {"output", "stage_one", "start_from", "steps", "keep", "checkpoint_every", "batch", "accumulation"}
         return self.config.model_dump(mode="json", exclude=apart | {"run": places})
 
     def _scaler(self) -> dict:

@@ -45,9 +45,40 @@ def noised(schedule: Schedule, clean: Tensor, throws: Throws, loss: Loss) -> tup
     return noisy, velocity if schedule.velocity else noise
 
 
-def diffusion_loss(predicted: Tensor, target: Tensor, schedule: Schedule, timesteps: Tensor, min_snr: float) -> Tensor:
-    """Squared error of each picture, (pictures,), weighted by Min-SNR where `min_snr` is above 0."""
-    error = (predicted.float() - target.float()).square().flatten(1).mean(dim=1)
+def weight_faces(boxes: Tensor, in_picture: Tensor, latent: tuple[int, int], more: float) -> Tensor | None:
+    """Weights of spots: `1 + more` in faces and 1 elsewhere, then brought to a mean of 1 in each picture.
+
+    Args:
+        boxes: of faces, as shares of the picture, (pictures, people, 4).
+        in_picture: whose box counts, (pictures, people), bool.
+        latent: height and width of the latent.
+        more: 0 for weights that are all alike.
+
+    Returns:
+        (pictures, 1, height, width), or None where all are alike.
+    """
+    if not more:
+        return None
+    covered = mask_of_layer(face_masks(boxes, in_picture, latent), latent).sum(dim=1).unflatten(1, latent)
+    weights = 1 + more * covered[:, None]
+    return weights / weights.mean(dim=(2, 3), keepdim=True)
+
+
+def diffusion_loss(
+    predicted: Tensor,
+    target: Tensor,
+    schedule: Schedule,
+    timesteps: Tensor,
+    min_snr: float,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Squared error of each picture, (pictures,), weighted by Min-SNR where `min_snr` is above 0.
+
+    Args:
+        weights: of spots (`weight_faces`); None for all alike.
+    """
+    error = (predicted.float() - target.float()).square()
+    error = (error if weights is None else error * weights).flatten(1).mean(dim=1)
     if not min_snr:
         return error
     share = schedule.kept[timesteps]
