@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UniPortraitError
+from ..errors import UniPortraitError, named, reason
+from ..ordinary_file import check_ordinary
 from .detection import Face
 
 INPUT_SIZE = (640, 640)  # the published file's fixed size; OpenCV's newer engines refuse any other
@@ -38,8 +39,9 @@ class YuNetDetector:
             self._model.detect(np.zeros((*INPUT_SIZE, 3), np.uint8))
         except cv2.error as error:
             raise UniPortraitError(
-                f"{file} ({model.size:,} bytes) is not a YuNet model that OpenCV {cv2.__version__} can run "
-                f"({_reason(error)}). Download face_detection_yunet_2023mar.onnx again, from {SOURCE}."
+                f"{named(file)} ({model.size:,} bytes) is not a YuNet model that OpenCV {cv2.__version__} can run "
+                f"({reason(getattr(error, 'err', None) or error)}). Download face_detection_yunet_2023mar.onnx again, "
+                f"from {SOURCE}."
             ) from error
 
     def __call__(self, picture: np.ndarray, min_confidence: float) -> list[Face]:
@@ -67,13 +69,10 @@ def _face(row: np.ndarray) -> Face:
 
 def _read(file: Path) -> np.ndarray:
     try:
+        check_ordinary(file)
         return np.frombuffer(file.read_bytes(), np.uint8)
     except OSError as error:
         raise UniPortraitError(
-            f"{file} cannot be read ({error.strerror}). Put face_detection_yunet_2023mar.onnx there, from {SOURCE}."
+            f"{named(file)} cannot be read ({error.strerror}). Put face_detection_yunet_2023mar.onnx there, from "
+            f"{SOURCE}."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The gist of an OpenCV error in one line, without the place in OpenCV's source."""
-    return " ".join(str(getattr(error, "err", None) or error).replace(">", " ").split()).rstrip(".")
