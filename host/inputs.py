@@ -8,7 +8,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from functools import wraps
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -49,12 +49,14 @@ def checked(*own: str) -> Callable[[Callable], Callable]:
             inputs = {**{name: value for name, value in given.items() if value is not cls}, **inputs}
             schema = cls.define_schema()
             sockets = {socket.id: socket for socket in schema.inputs}
-            for name in inputs:
-                if name in sockets:
-                    inputs[name] = _checked(sockets[name], inputs[name], schema.display_name, name in own)
+            for name, value in dict(inputs).items():
+                if value is None and name in sockets and sockets[name].optional:
+                    del inputs[name]
+                elif name in sockets:
+                    inputs[name] = _checked(sockets[name], value, schema.display_name, name in own)
                 elif not takes_more:
                     raise UniPortraitError(
-                        f"{schema.display_name} has no input {named(name)[:SHOWN]!r}, which is connected. Take that "
+                        f"{schema.display_name} has no input '{named(name, SHOWN)}', which is connected. Take that "
                         "wire away, or update UniPortrait if the workflow is from a newer version."
                     )
             missing = [name for name, socket in sockets.items() if not socket.optional and name not in inputs]
@@ -69,8 +71,6 @@ def checked(*own: str) -> Callable[[Callable], Callable]:
 
 
 def _checked(socket: Any, value: object, node: str, own_choices: bool) -> object:
-    if value is None and socket.optional:
-        return None
     kind = str(socket.get_io_type())
     try:
         if kind == "COMBO":
@@ -88,7 +88,7 @@ def _choice(value: object, options: list[str] | None) -> object:
         raise _WrongInputError(_what(value), "one of its choices", "Choose one of the list.")
     if options is not None and value not in options:
         choices = ", ".join(map(str, options))
-        raise _WrongInputError(repr(named(value)[:SHOWN]), f"one of {choices}", "Choose one of these.")
+        raise _WrongInputError(f"'{named(value, SHOWN)}'", f"one of {choices}", "Choose one of these.")
     return value
 
 
@@ -96,7 +96,10 @@ def _number(value: object, least: float | None, most: float | None, whole: bool)
     needed = f"a {'whole ' if whole else ''}number from {least} to {most}"
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_meta:
         value = value.item()
-    fits = isinstance(value, Real) and math.isfinite(value) and (not whole or value == int(value))
+    try:
+        fits = isinstance(value, Real) and math.isfinite(value) and (not whole or value == int(value))
+    except OverflowError:  # a whole number of more than 300 digits
+        fits = False
     if not fits or not least <= value <= most:
         found = f"{value:.6g}" if isinstance(value, float) else _what(value)
         raise _WrongInputError(found, needed, "Set it to such a number, or connect another node.")
@@ -146,14 +149,28 @@ def _latent(value: object) -> dict:
     mask = value.get("noise_mask")
     if mask is not None and not (isinstance(mask, Tensor) and _is_plain(mask) and mask.ndim > 1 and mask.numel()):
         raise _WrongInputError(f"with a noise mask that is {_what(mask)}", "one with a mask", "Set the mask again.")
+    numbers = value.get("batch_index", [0] * len(samples) if whole else [])
+    if not isinstance(numbers, list | tuple) or not all(isinstance(number, Integral) for number in numbers):
+        raise _WrongInputError("with a batch_index that is none", "numbers of pictures", "Connect Empty Latent Image.")
+    if whole and len(numbers) != len(samples):
+        found = f"with {len(numbers)} numbers in batch_index for {len(samples)} pictures"
+        raise _WrongInputError(found, "one for each", "Take away the node that left it so.")
     return value
 
 
 def _conditioning(value: object) -> list:
     pairs = value if isinstance(value, list | tuple) else ()
-    if not pairs or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+    if not pairs or not all(map(_is_prompt, pairs)):
         raise _WrongInputError(_what(value), "a prompt", "Connect CLIP Text Encode.")
     return value
+
+
+def _is_prompt(pair: object) -> bool:
+    if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[1], dict):
+        return False
+    text = pair[0]
+    plain = isinstance(text, Tensor) and _is_plain(text) and text.is_floating_point()
+    return plain and text.ndim == 3 and text.numel() > 0
 
 
 def _people(value: object) -> tuple:
@@ -193,12 +210,12 @@ def _what(value: object) -> str:
         shape = "several parts" if value.is_nested else f"shape {tuple(value.shape)}"
         return f"a tensor of {shape} {where}"
     if isinstance(value, str):
-        return f"the text {named(value)[:SHOWN]!r}"
+        return f"the text '{named(value, SHOWN)}'"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value}" if abs(value) < 10**20 else "a number of more than 20 digits"
     if isinstance(value, list | tuple | dict) and not value:
         return "empty"
-    return f"of type {named(type(value).__name__)[:SHOWN]}"
+    return f"of type {named(type(value).__name__, SHOWN)}"
 
 
 CHECKS: dict[str, Callable[[Any], object]] = {

@@ -69,7 +69,7 @@ class LoadUniPortrait(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, faceid: str | None, router: str | None, face_backbone: str | None) -> bool | str:
+    def validate_inputs(cls, faceid: object = None, router: object = None, face_backbone: object = None) -> bool | str:
         """Say before anything runs which files are missing, and how to get them."""
         chosen = {"faceid": faceid, "router": router, "face_backbone": face_backbone}
         return not_found(WEIGHTS, {at: name for at, name in chosen.items() if name != sockets.NO_ROUTER}) or True
@@ -110,7 +110,7 @@ class UniPortraitLoadIPAdapter(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, ip_adapter: str | None) -> bool | str:
+    def validate_inputs(cls, ip_adapter: object = None) -> bool | str:
         """Say before anything runs that the file is missing, and how to get it."""
         return not_found(IP_ADAPTER, {"ip_adapter": ip_adapter}) or True
 
@@ -166,11 +166,11 @@ class UniPortraitFaceDetector(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str, provider: str) -> bool | str:
+    def validate_inputs(cls, model: object = None, provider: object = None) -> bool | str:
         """Keep the host from refusing values of another machine: `execute` says more of a model that is missing, and a
         provider that is missing is replaced."""
-        named = isinstance(model, str) and isinstance(provider, str)
-        return named or f"model {model!r} and provider {provider!r} have to be names."
+        named = all(isinstance(name, str | None) for name in (model, provider))
+        return named or "model and provider have to be names. Choose them again."
 
     @classmethod
     @checked("model", "provider")

@@ -62,7 +62,7 @@ def shared(count: int) -> dict[str, int]:
 
 def cases(part: str, seed: int, first: int, count: int) -> Iterator[dict]:
     """The outcomes of cases in a process, and in another one from the case on that ended it."""
-    end = first + count
+    end, in_vain = first + count, 0
     while first < end:
         command = [sys.executable, __file__, "--worker", "--part", part, "--seed", str(seed)]
         command += ["--first", str(first), "--count", str(end - first)]
@@ -71,7 +71,7 @@ def cases(part: str, seed: int, first: int, count: int) -> Iterator[dict]:
                 for line in process.stdout:
                     if line.startswith("{"):
                         outcome = json.loads(line)
-                        first = outcome.pop("next")
+                        first, in_vain = outcome.pop("next"), 0
                         yield outcome
             if process.returncode == 0 and first >= end:
                 return
@@ -79,7 +79,9 @@ def cases(part: str, seed: int, first: int, count: int) -> Iterator[dict]:
             last = [text for text in errors.read().splitlines() if "onnxruntime:" not in text][-12:]
         yield {"about": f"{first}", "result": "crashed", "message": "",
                "faults": [f"the process ended with {process.returncode}: {' | '.join(last)}"[:1500]]}  # fmt: skip
-        first += 1
+        first, in_vain = first + 1, in_vain + 1
+        if in_vain == 3:
+            raise SystemExit(f"No case ran: {' | '.join(last)}")
 
 
 def work(part: str, seed: int, first: int, count: int) -> int:

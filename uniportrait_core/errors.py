@@ -10,9 +10,14 @@ class UniPortraitError(Exception):
     """Bad input, in two sentences: what was found against what is needed, then what to do about it."""
 
 
-def named(name: object) -> str:
-    """A name of a file or of a tensor for a message: signs that are not printed, such as line breaks, written out."""
-    return _cut("".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(name)), LONGEST_NAME)
+def named(name: object, longest: int = LONGEST_NAME) -> str:
+    """A name of a file or of a tensor for a message: signs that are not printed, such as line breaks, written out.
+
+    Args:
+        longest: number of characters; of a longer name the beginning is given.
+    """
+    text = str(name)[: longest + 1]
+    return _cut("".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text), longest)
 
 
 def reason(error: object) -> str:

@@ -87,7 +87,7 @@ def disagreements(path: Path, given: Tensors) -> list[str]:
             continue
         if key not in said:
             found.append(f"gives {key!r}, which is not in the file")
-        elif value.is_floating_point() and not value.isfinite().all():
+        elif value.is_floating_point() and not value.double().isfinite().all():
             found.append(f"gives {key!r} with numbers that are not finite")
         elif said[key].is_complex() or not torch.equal(value.double(), said[key].to(value.dtype).double()):
             found.append(f"gives {key!r} otherwise than the file")

@@ -131,7 +131,7 @@ def describe(tensors: Tensors) -> str:
             return kind
     if not tensors:
         return "a file without tensors"
-    return f"a file of {len(tensors)} tensors that is not recognised (the first is '{named(next(iter(tensors)))}')"
+    return f"a file of {len(tensors)} tensors that is not recognised (the first is '{named(next(iter(tensors)), 80)}')"
 
 
 def read_tensors(path: Path, kind: str) -> Tensors:
@@ -191,7 +191,9 @@ def _flatten(content: object) -> Iterator[tuple[str, Tensor]]:
         elif isinstance(value, dict):
             # One that holds itself, or is held often, would have no end.
             if id(value) in seen:
-                raise ValueError(f"it holds one and the same dictionary twice, the second time as {named(prefix)!r}")
+                raise ValueError(
+                    f"it holds one and the same dictionary twice, the second time as '{named(prefix, 80)}'"
+                )
             seen.add(id(value))
             inside = [(f"{prefix}.{key}" if prefix else str(key), each) for key, each in value.items()]
             waiting += reversed(inside)
@@ -201,7 +203,7 @@ def _plain(key: str, tensor: Tensor) -> Tensor:
     """A tensor that is nothing but numbers. Raises ValueError for any other."""
     strided = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
     if not strided or tensor.is_nested or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
-        raise ValueError(f"{named(key)} is no plain tensor of as many numbers as its shape says")
+        raise ValueError(f"{named(key, 80)} is no plain tensor of as many numbers as its shape says")
     return tensor.detach()
 
 

@@ -102,7 +102,10 @@ def _read_person(file: Any, i: int) -> Identity:
 
 def _read(file: Any, key: str, axes: int, dtype: torch.dtype) -> Tensor:
     # A copy: what safetensors gives is a window on the file, which would have to stay as it is.
-    tensor = file.get_tensor(key).to(dtype, copy=True)
+    found = file.get_tensor(key)
+    if found.is_floating_point() != dtype.is_floating_point or found.is_complex():
+        raise ValueError(f"{key} is of type {found.dtype}, needed is {dtype}".replace("torch.", ""))
+    tensor = found.to(dtype, copy=True)
     if tensor.ndim != axes or tensor.numel() == 0:
         raise ValueError(f"{key} is of shape {tuple(tensor.shape)}, needed are finite numbers in {axes} axes")
     if not tensor.isfinite().all():
@@ -124,4 +127,4 @@ def _check_metadata(path: Path, metadata: dict[str, str]) -> None:
 
 
 def _said(metadata: dict[str, str], key: str) -> str:
-    return repr(named(metadata[key])[:40]) if key in metadata else "not stated"
+    return f"'{named(metadata[key], 40)}'" if key in metadata else "not stated"

@@ -57,19 +57,19 @@ def read_metadata(path: Path) -> Metadata:
         return Metadata()
     if version != FORMAT:
         raise UniPortraitError(
-            f"{named(path.name)} is of weight format '{named(version)[:20]}', this pack reads format {FORMAT!r}. "
+            f"{named(path.name)} is of weight format '{named(version, 20)}', this pack reads format {FORMAT!r}. "
             "Update UniPortrait."
         )
     tokens, base = found.get("uniportrait.tokens", FACE), found.get("uniportrait.base")
     try:
         if base is not None and not (0 < len(base.strip()) <= LONGEST_BASE and base.isprintable()):
             raise ValueError(
-                f"uniportrait.base is {named(base)[:20]!r}, needed is a name of {LONGEST_BASE} letters at most"
+                f"uniportrait.base is '{named(base, 20)}', needed is a name of {LONGEST_BASE} letters at most"
             )
         features = _features(found.get("uniportrait.features"))
         if tokens not in TOKENS:
-            raise ValueError(f"uniportrait.tokens is {tokens!r}, needed is one of {', '.join(TOKENS)}")
-    except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"uniportrait.tokens is '{named(tokens, 20)}', needed is one of {', '.join(TOKENS)}")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         detail = f"{error} is missing" if isinstance(error, KeyError) else error
         raise UniPortraitError(
             f"{named(path.name)} says of itself what this pack does not know: {reason(detail)}. Export the weights "
