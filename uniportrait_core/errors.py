@@ -22,6 +22,8 @@ def named(name: object, longest: int = LONGEST_NAME) -> str:
 
 def reason(error: object) -> str:
     """The gist of a library's error for a message: one line of printed signs, neither long nor ending in a dot."""
+    if isinstance(error, AttributeError | TypeError | AssertionError | IndexError):  # of no use to who is no programmer
+        return "it does not keep to its format"
     text = re.sub(r"\[enforce fail at [^]]*\]\W*", "", str(error))
     text = "".join(sign if sign.isprintable() else " " for sign in text)
     text = " ".join(re.sub(r"\x1b?\[[\d;]+m", " ", text).split()).rstrip(" .:")

@@ -166,8 +166,7 @@ def read_tensors(path: Path, kind: str) -> Tensors:
         found = "holds Python code or objects instead of plain tensors, or is damaged; nothing of it was run"
         raise _unfit(path, found, kind, f"{download} from a source that you trust.") from error
     except Exception as error:  # damaged files make the readers raise nearly anything
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise _unfit(path, f"is damaged or was cut off ({reason(first)})", kind, f"{download} again.") from error
+        raise _unfit(path, f"is damaged or was cut off ({reason(error)})", kind, f"{download} again.") from error
 
 
 def _unpickled(path: Path) -> object:
