@@ -1,11 +1,13 @@
 """Where the pack's files live in ComfyUI's models and output folders."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import folder_paths
 
 from ...uniportrait_core.errors import UniPortraitError, named
+from ...uniportrait_core.ordinary_file import check_ordinary
 from .get_command import or_get
 
 WEIGHTS = "uniportrait"
@@ -69,6 +71,19 @@ def not_found(folder: str, chosen: Mapping[str, object]) -> str:
         f"{files_at} {were} not found in {places}. Put {files} there{or_get(*missing)}, then press R to refresh the "
         "node."
     )
+
+
+def content_hash(path: Path) -> str:
+    """Of a file of any size, for a node that runs again when it changes; the name where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        check_ordinary(path)
+        with open(path, "rb") as file:
+            while part := file.read(1_000_000):
+                digest.update(part)
+    except OSError:
+        return path.name
+    return digest.hexdigest()
 
 
 def save_stem(prefix: str) -> Path:

@@ -14,7 +14,7 @@ CURE = re.compile(rf"[.)?] (Mask it, or |First )?({'|'.join(CURES)})\b.*\.$")
 # What Python says, where words should be.
 LEFTOVERS = re.compile(
     r"<class |<built-in| object at 0x|Traceback|(?<!\w)(?<!shape )\(\)|\bmax\(\)|arg is an|has no attribute|"
-    r"not subscriptable|must be \w+, not|\(None\)|: None\.|: \.(?![./])|  |\bNoneType\b"
+    r"not subscriptable|must be \w+, not|\(None\)|: None\.|: \.(?![./])|\bNoneType\b"
 )
 
 

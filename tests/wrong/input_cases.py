@@ -1,6 +1,7 @@
 """One node after another with wrong inputs, in a host that is loaded in this process."""
 
 import json
+import shutil
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -38,15 +39,25 @@ class Nodes:
         self.ids = tuple(json.loads(NODE_INPUTS.read_text("utf-8")))
         small.write_weights(base / "models" / "uniportrait")
         styles.write_ip_adapter(base / "models" / "ipadapter")
-        (base / "output" / "uniportrait_faces").mkdir(parents=True, exist_ok=True)
-        (base / "outside").mkdir(exist_ok=True)
-        (base / "output" / "uniportrait_faces" / "link").symlink_to(base / "outside")
+        faces, outside = base / "output" / "uniportrait_faces", base / "outside"
+        faces.mkdir(parents=True, exist_ok=True)
+        outside.mkdir()
+        self.before = set(faces.iterdir())
+        (faces / "link").symlink_to(outside)
         self.pool = self._pool()
         graph = Graph()
         graph.add(
             "UniPortraitSaveFaceID", face_id=graph.give(self.pool["UNIPORTRAIT_FACE_ID"]), filename_prefix="sound"
         )
         graph.run()
+
+    def close(self) -> None:
+        """Take away what the cases have saved."""
+        faces = self.base / "output" / "uniportrait_faces"
+        (faces / "link").unlink()
+        for entry in (*faces.iterdir(), self.base / "outside"):
+            if entry not in self.before:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def _pool(self) -> Pool:
         uniportrait, unet = small.load_uniportrait(), small.unet()
@@ -58,7 +69,8 @@ class Nodes:
         )
         both = (*people, *other)
         graph = Graph()
-        drawn = graph.give(small.apply(unet, uniportrait, both))
+        self.routed = small.apply(unet, uniportrait, both)
+        drawn = graph.give(self.routed)
         record = graph.add("UniPortraitRecordRouting", model=drawn)
         latent = {"samples": torch.zeros(1, 4, 8, 8)}
         prompts = {name: graph.give(value) for name, value in small.prompts().items()}
@@ -137,11 +149,15 @@ class Nodes:
                 inputs[name] = SOUND[name].get(node, SOUND[name].get("", inputs[name]))
         files = {"faceid": small.NARROW_FACEID, "router": small.NARROW_ROUTER, "face_backbone": small.BACKBONE}
         own = {
+            "UniPortraitRecordRouting": {"model": self.routed},
             "LoadUniPortrait": files,
             "UniPortraitLoadIPAdapter": {"ip_adapter": styles.IP_ADAPTER},
             "UniPortraitLoadFaceID": {"face_id_file": "sound_00001_.safetensors"},
             "UniPortraitFaceDetector": {"backend": "mini world", "model": "mini-world-face_detector"},
         }
+        if "ip_adapter" in inputs or "clip_vision" in inputs:
+            inputs |= {name: self.pool[str(sockets[name].get_io_type())] for name in ("ip_adapter", "clip_vision")
+                       if name in sockets and name not in own.get(node, {})}  # fmt: skip
         return inputs | own.get(node, {})
 
     def _in_graph(self, node: str, inputs: dict[str, object], wired: set[str], _: Random) -> object:

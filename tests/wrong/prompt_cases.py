@@ -35,7 +35,7 @@ def run_case(seed: int, number: int, base: Path, guard: Guard) -> Outcome:
     dice = Random(f"{seed}:{number}")
     path = dice.choice(sorted(PROMPTS.glob("*.json")))
     prompt = json.loads(path.read_text("utf-8"))
-    _make_files(prompt, base)
+    made = _make_files(prompt, base)
     told = [_change(prompt, dice) for _ in range(dice.choice([1, 1, 2, 4]))]
     outcome = Outcome(f"{number}: {path.stem}, {'; '.join(told)}")
     before = copy.deepcopy(prompt)
@@ -46,6 +46,8 @@ def run_case(seed: int, number: int, base: Path, guard: Guard) -> Outcome:
         except Exception as error:
             outcome.result = "refused"
             outcome.faults.append(f"the host fails: {type(error).__name__}: {error}"[:300])
+    for path in made:
+        path.unlink()
     outcome.faults += seen
     outcome.faults += ["the prompt was changed"] if repr(before) != repr(prompt) and not told else []
     return outcome
@@ -95,15 +97,19 @@ def _change(prompt: dict[str, Any], dice: Random) -> str:
     return f"{kind}: {way} {name} {ascii(inputs.get(name))[:80]}"
 
 
-def _make_files(prompt: dict[str, Any], base: Path) -> None:
-    """The files that a sound prompt names are there, empty: nothing is loaded."""
+def _make_files(prompt: dict[str, Any], base: Path) -> list[Path]:
+    """Make the files that a sound prompt names, empty: nothing is loaded. Returns those that were not there."""
+    made = []
     for about in prompt.values():
         for name, folder in FILES.items():
             file = about["inputs"].get(name)
             if isinstance(file, str) and file != "none":
                 path = base / "models" / folder / file
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()
+                if not path.exists():
+                    path.touch()
+                    made.append(path)
+    return made
 
 
 assert set(OURS) <= set(host_nodes.NODE_CLASS_MAPPINGS), "the pack is not loaded"

@@ -85,7 +85,7 @@ def endless_content(tensors: Tensors, dice: Random) -> bytes:
 def packed(tensors: Tensors, dice: Random) -> bytes:
     """A PyTorch file whose parts are compressed, which PyTorch itself never does; or with odd names in it."""
     if dice.random() < 0.3:
-        return _bomb(next(key for key in tensors))
+        return bomb(next(key for key in tensors))
     source = zipfile.ZipFile(io.BytesIO(_saved(tensors, True)))
     target, method = io.BytesIO(), dice.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
     with zipfile.ZipFile(target, "w", method) as out:
@@ -158,7 +158,7 @@ def _saved(content: object, as_zip: bool) -> bytes:
 
 
 @cache
-def _bomb(key: str) -> bytes:
+def bomb(key: str) -> bytes:
     """A file of a tensor of zeros, packed."""
     source = zipfile.ZipFile(io.BytesIO(_saved({key: torch.zeros(1)}, True)))
     target = io.BytesIO()
