@@ -149,6 +149,7 @@ class Nodes:
                 inputs[name] = SOUND[name].get(node, SOUND[name].get("", inputs[name]))
         files = {"faceid": small.NARROW_FACEID, "router": small.NARROW_ROUTER, "face_backbone": small.BACKBONE}
         own = {
+            "UniPortraitStyleReference": {"positive": self.pool["CONDITIONING"]},
             "UniPortraitRecordRouting": {"model": self.routed},
             "LoadUniPortrait": files,
             "UniPortraitLoadIPAdapter": {"ip_adapter": styles.IP_ADAPTER},
