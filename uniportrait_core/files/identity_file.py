@@ -103,11 +103,11 @@ def _read_person(file: Any, i: int) -> Identity:
 def _read(file: Any, key: str, axes: int, dtype: torch.dtype) -> Tensor:
     # A copy: what safetensors gives is a window on the file, which would have to stay as it is.
     found = file.get_tensor(key)
+    if found.ndim != axes or found.numel() == 0:
+        raise ValueError(f"{key} is of shape {tuple(found.shape)}, needed are finite numbers in {axes} axes")
     if found.is_floating_point() != dtype.is_floating_point or found.is_complex():
         raise ValueError(f"{key} is of type {found.dtype}, needed is {dtype}".replace("torch.", ""))
     tensor = found.to(dtype, copy=True)
-    if tensor.ndim != axes or tensor.numel() == 0:
-        raise ValueError(f"{key} is of shape {tuple(tensor.shape)}, needed are finite numbers in {axes} axes")
     if not tensor.isfinite().all():
         raise ValueError(f"{key} holds NaN or infinity, needed are finite numbers in {axes} axes")
     return tensor

@@ -89,7 +89,11 @@ def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
 
 def _thumbnail(entry: dict[str, Any] | None, start: int, size: int) -> Thumbnail | None:
     """None as well for a picture of another shape or type, or one that is not all in the file."""
-    if not isinstance(entry, dict) or entry["dtype"] != "U8":
+    if entry is None:
+        return None
+    if not isinstance(entry, dict):
+        raise ValueError("what it says of a thumbnail makes no sense")
+    if entry["dtype"] != "U8":
         return None
     height, width, channels = entry["shape"] if len(entry["shape"]) == 3 else (0, 0, 0)
     begin, end = entry["data_offsets"]
