@@ -3,6 +3,7 @@
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from ..host.inputs import checked
 from ..host.models.weights import Weights
 from ..host.unet.layers import PRESETS
 from ..host.unet.patching import with_people
@@ -84,6 +85,7 @@ class IDRouterApply(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(
         cls,
         model: ModelPatcher,

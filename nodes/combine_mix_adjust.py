@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..host.inputs import checked
 from ..host.people.photos import region_masks
 from ..uniportrait_core.embedding.identity import FaceID, adjust, mix
 from ..uniportrait_core.errors import UniPortraitError
@@ -35,6 +36,7 @@ class MultiIDConditioning(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(cls, face_id_1: FaceID, **others: FaceID) -> io.NodeOutput:
         people = [others.pop(name, ()) for name in SLOTS[1:]]
         if others:
@@ -86,6 +88,7 @@ class UniPortraitMixFaceID(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(cls, face_id_a: FaceID, face_id_b: FaceID, weight_b: float, series: int = 1) -> io.NodeOutput:
         if len(face_id_a) != len(face_id_b):
             raise UniPortraitError(
@@ -133,5 +136,6 @@ class UniPortraitAdjustFaceID(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(cls, face_id: FaceID, weight: float, mask: Tensor | None = None) -> io.NodeOutput:
         return io.NodeOutput(adjust(face_id, weight, None if mask is None else region_masks(mask)))

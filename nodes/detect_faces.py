@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..host.inputs import checked
 from ..host.people.photos import check_photos, crop_faces, no_face, to_image, to_pixels
 from ..host.people.shown_photos import show_faces
 from ..uniportrait_core.faces.detection import ORDERS, Detector, face_mask, find_faces, order_faces
@@ -67,6 +68,7 @@ class UniPortraitDetectFaces(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(
         cls, detector: Detector, image: Tensor, order: str, min_confidence: float, mask_grow: float = 0.2
     ) -> io.NodeOutput:

@@ -4,6 +4,7 @@ from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..host.inputs import checked
 from ..host.models.clip_vision import check_clip
 from ..host.models.weights import Weights
 from ..host.people.encoder import encode_people
@@ -93,6 +94,7 @@ class FaceIDEncode(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(
         cls,
         uniportrait: Weights,

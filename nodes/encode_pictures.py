@@ -5,6 +5,7 @@ from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..host.inputs import checked
 from ..host.models.folders import WEIGHTS, model_file
 from ..host.models.weights import picture_weights
 from ..host.people.photos import check_photos
@@ -61,6 +62,7 @@ class UniPortraitEncodePictures(io.ComfyNode):
         )
 
     @classmethod
+    @checked("router")
     def execute(cls, ip_adapter: IPAdapter, clip_vision: ClipVisionModel, image: Tensor, router: str) -> io.NodeOutput:
         check_photos(image)
         path = None if router == sockets.NO_ROUTER else model_file(WEIGHTS, router, "router")

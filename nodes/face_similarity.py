@@ -4,6 +4,7 @@ import comfy.utils
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..host.inputs import checked
 from ..host.models.weights import Weights
 from ..host.people.encoder import embed_faces, embeddings_of
 from ..host.people.photos import check_photos, to_image, to_pixels
@@ -68,6 +69,7 @@ class UniPortraitFaceSimilarity(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(
         cls,
         uniportrait: Weights,

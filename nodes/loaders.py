@@ -4,6 +4,7 @@ import folder_paths
 from comfy_api.latest import io
 from nodes import NODE_DISPLAY_NAME_MAPPINGS
 
+from ..host.inputs import checked
 from ..host.models.detector_files import (
     DEFAULT_PACK,
     DEFAULT_YUNET,
@@ -68,12 +69,13 @@ class LoadUniPortrait(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, faceid: str | None, router: str | None, face_backbone: str | None) -> bool | str:
+    def validate_inputs(cls, faceid: object = None, router: object = None, face_backbone: object = None) -> bool | str:
         """Say before anything runs which files are missing, and how to get them."""
         chosen = {"faceid": faceid, "router": router, "face_backbone": face_backbone}
         return not_found(WEIGHTS, {at: name for at, name in chosen.items() if name != sockets.NO_ROUTER}) or True
 
     @classmethod
+    @checked("faceid", "router", "face_backbone")
     def execute(cls, faceid: str, router: str, face_backbone: str) -> io.NodeOutput:
         router_path = None if router == sockets.NO_ROUTER else model_file(WEIGHTS, router, "router")
         faceid_path = model_file(WEIGHTS, faceid, "faceid")
@@ -108,11 +110,12 @@ class UniPortraitLoadIPAdapter(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, ip_adapter: str | None) -> bool | str:
+    def validate_inputs(cls, ip_adapter: object = None) -> bool | str:
         """Say before anything runs that the file is missing, and how to get it."""
         return not_found(IP_ADAPTER, {"ip_adapter": ip_adapter}) or True
 
     @classmethod
+    @checked("ip_adapter")
     def execute(cls, ip_adapter: str) -> io.NodeOutput:
         return io.NodeOutput(load_ip_adapter(model_file(IP_ADAPTER, ip_adapter, "ip_adapter")))
 
@@ -163,13 +166,14 @@ class UniPortraitFaceDetector(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str, provider: str) -> bool | str:
+    def validate_inputs(cls, model: object = None, provider: object = None) -> bool | str:
         """Keep the host from refusing values of another machine: `execute` says more of a model that is missing, and a
         provider that is missing is replaced."""
-        named = isinstance(model, str) and isinstance(provider, str)
-        return named or f"model {model!r} and provider {provider!r} have to be names."
+        named = all(isinstance(name, str | None) for name in (model, provider))
+        return named or "model and provider have to be names. Choose them again."
 
     @classmethod
+    @checked("model", "provider")
     def execute(cls, backend: str, model: str, provider: str) -> io.NodeOutput:
         return io.NodeOutput(load_detector(backend, model, provider))
 
@@ -195,6 +199,7 @@ class UniPortraitLoadMiniWorld(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(cls) -> io.NodeOutput:
         return io.NodeOutput(*load_mini_world())
 

@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from ..host.inputs import checked
 from ..uniportrait_core.errors import UniPortraitError
 from . import sockets
 
@@ -43,6 +44,7 @@ class UniPortraitPromptList(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(cls, prompts: str, common: str) -> io.NodeOutput:
         lines = [line.strip() for line in prompts.splitlines() if line.strip()]
         if not lines:

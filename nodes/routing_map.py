@@ -7,6 +7,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..host.inputs import checked
 from ..host.people.photos import check_photos, to_image, to_pixels
 from ..host.unet.live_routing import move_live_routing
 from ..host.unet.tap import taps_of
@@ -47,6 +48,7 @@ class UniPortraitRecordRouting(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(cls, model: ModelPatcher) -> io.NodeOutput:
         taps = taps_of(model)
         if not taps:
@@ -130,6 +132,7 @@ class UniPortraitRoutingMap(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(
         cls,
         routing: RoutingRecord,

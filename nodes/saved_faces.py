@@ -1,13 +1,13 @@
 """Saving and loading people."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import folder_paths
 from comfy_api.latest import io, ui
 
-from ..host.models.folders import FACES, faces_output_folder, model_file, save_stem
+from ..host.inputs import checked
+from ..host.models.folders import FACES, content_hash, faces_output_folder, model_file, save_stem
 from ..uniportrait_core.embedding.identity import FaceID
 from ..uniportrait_core.files.identity_file import load_face_id, save_face_id
 from . import sockets
@@ -44,6 +44,7 @@ class UniPortraitSaveFaceID(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(cls, face_id: FaceID, filename_prefix: str, thumbnail: bool = True) -> io.NodeOutput:
         stem = save_stem(filename_prefix)
         if not thumbnail:
@@ -79,6 +80,7 @@ class UniPortraitLoadFaceID(io.ComfyNode):
         )
 
     @classmethod
+    @checked("face_id_file")
     def execute(cls, face_id_file: str) -> io.NodeOutput:
         face_id = load_face_id(model_file(FACES, face_id_file, "face_id_file"))
         return io.NodeOutput(face_id, ui=_portraits(face_id))
@@ -87,7 +89,7 @@ class UniPortraitLoadFaceID(io.ComfyNode):
     def fingerprint_inputs(cls, face_id_file: str) -> str:
         """The file's content decides whether the node runs again."""
         path = folder_paths.get_full_path(FACES, face_id_file)
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else face_id_file
+        return content_hash(Path(path)) if path else face_id_file
 
 
 def _portraits(face_id: FaceID) -> dict[str, list]:

@@ -6,6 +6,7 @@ from comfy.sd import VAE
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..host.inputs import checked
 from ..host.style.ddim import invert_picture, noise_picture
 from ..host.style.ip_attention import APPLY, add_ip_attention, check_ip_adapter, style_tokens
 from ..host.style.override import SharedAttention, add_sharing
@@ -107,6 +108,7 @@ class UniPortraitStyleReference(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(
         cls,
         model: ModelPatcher,
@@ -173,6 +175,7 @@ class UniPortraitApplyStyle(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(cls, model: ModelPatcher, style: Style, strength: float, ip_scale: float) -> io.NodeOutput:
         check_sd15(model, APPLY)
         patched = model.clone()
@@ -200,5 +203,6 @@ class UniPortraitDropReference(io.ComfyNode):
         )
 
     @classmethod
+    @checked()
     def execute(cls, latent: dict) -> io.NodeOutput:
         return io.NodeOutput(without_reference(latent))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import folder_paths
 
-from ...uniportrait_core.errors import UniPortraitError
+from ...uniportrait_core.errors import UniPortraitError, named
 from ...uniportrait_core.faces.centre_detector import CentreDetector
 from ...uniportrait_core.faces.detection import Detector
 from ...uniportrait_core.faces.insightface_detector import InsightFaceDetector, find_packs, places
@@ -35,8 +35,8 @@ def insightface_packs() -> dict[str, Path]:
 def _drawn(backend: str, model: str) -> CentreDetector:
     if (backend, model) != (DRAWN, DRAWN_MODEL):
         raise UniPortraitError(
-            f"backend {backend} does not go with model {model} on Face Detector; the backend {DRAWN} and the model "
-            f"{DRAWN_MODEL} belong together. Choose both, or neither."
+            f"backend {named(backend, 80)} does not go with model {named(model, 80)} on Face Detector; the backend "
+            f"{DRAWN} and the model {DRAWN_MODEL} belong together. Choose both, or neither."
         )
     return CentreDetector(MINI_WORLD / "face_detector.safetensors")
 
@@ -45,11 +45,11 @@ def _insightface(model: str, provider: str) -> InsightFaceDetector:
     source = insightface_packs().get(model)
     if source is None:
         roots = _roots()
-        tried = ", ".join(str(place) for place in places(roots, model))
+        tried = named(", ".join(str(place) for place in places(roots, named(model, 80))))
         raise UniPortraitError(
-            f"No detection model of an insightface pack named {model!r} is in {tried}. Unpack {DEFAULT_PACK}.zip of "
-            f"insightface to {roots[0] / 'models' / DEFAULT_PACK}{or_get(DEFAULT_PACK)}, and press R to refresh the "
-            f"node, or set backend to {YUNET}."
+            f"No detection model of an insightface pack named '{named(model, 80)}' is in {tried}. Unpack "
+            f"{DEFAULT_PACK}.zip of insightface to {roots[0] / 'models' / DEFAULT_PACK}{or_get(DEFAULT_PACK)}, and "
+            f"press R to refresh the node, or set backend to {YUNET}."
         )
     return InsightFaceDetector(source, provider)
 
@@ -58,10 +58,11 @@ def _yunet(model: str) -> YuNetDetector:
     folders = folder_paths.get_folder_paths(FACE_DETECTION)
     path = folder_paths.get_full_path(FACE_DETECTION, model) if model.endswith(".onnx") else None
     if path is None:
-        tried = ", ".join(str(Path(folder) / model) for folder in folders)
+        tried = named(", ".join(str(Path(folder) / named(model, 80)) for folder in folders))
         raise UniPortraitError(
-            f"No YuNet model {model!r} was found; tried {tried}. Put {DEFAULT_YUNET} there{or_get(DEFAULT_YUNET)}, and "
-            f"choose it at model on Face Detector, or set backend to {INSIGHT} for one of its packs."
+            f"No YuNet model '{named(model, 80)}' was found; tried {tried}. Put {DEFAULT_YUNET} "
+            f"there{or_get(DEFAULT_YUNET)}, and choose it at model on Face Detector, or set backend to {INSIGHT} for "
+            "one of its packs."
         )
     return YuNetDetector(Path(path))
 

@@ -27,7 +27,7 @@ from comfy.model_patcher import ModelPatcher
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ...uniportrait_core.errors import UniPortraitError
+from ...uniportrait_core.errors import UniPortraitError, named, reason
 from .folders import MINI_WORLD
 
 REDUCTION = 8  # of the autoencoder
@@ -52,10 +52,10 @@ def load_mini_world(folder: Path = MINI_WORLD) -> Models:
     base = folder / "base"
     try:
         return (_unet(base / "unet"), _text(base), _vae(base / "vae"), _vision(folder / "clip_vision"))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # damaged files make the readers raise nearly anything
         raise UniPortraitError(
-            f"The mini world cannot be read from {folder} ({error}). Its weights belong to this pack: install the "
-            "pack again, or get the missing files with git checkout."
+            f"The mini world cannot be read from {named(folder)} ({reason(error)}); its files come with "
+            "this pack. Install the pack again, or get the missing files with git checkout."
         ) from error
 
 

@@ -35,6 +35,8 @@ def invert_picture(
         )
     if negative is None or negative is positive:
         negative, guidance = positive, 1.0
+    for name, prompt in (("positive", positive), ("negative", negative)):
+        _check_text(model, prompt, name)
     model = without_people(model)
     sampling = model.get_model_object("model_sampling")
     falling = comfy.samplers.calculate_sigmas(sampling, PUBLISHED_SCHEDULE, steps)
@@ -68,6 +70,17 @@ def invert_picture(
         callback=latent_preview.prepare_callback(model, len(levels) - 1),
     )
     return found[0]
+
+
+def _check_text(model: ModelPatcher, prompt: list, name: str) -> None:
+    """See that a prompt comes from the text encoder of such a model. Raises UniPortraitError for any other."""
+    needed = model.model.model_config.unet_config.get("context_dim")
+    found = next((text.shape[-1] for text, _ in prompt if text.shape[-1] != needed), needed)
+    if found != needed:
+        raise UniPortraitError(
+            f"{name} at Style Reference is text of {found} numbers a word, the model needs {needed}. Connect CLIP Text "
+            "Encode with the CLIP that goes with the model."
+        )
 
 
 def noise_picture(model: ModelPatcher, latent: Tensor, seed: int) -> Trajectory:

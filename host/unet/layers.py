@@ -9,7 +9,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ...uniportrait_core.attention.adapter import IDLayer
-from ...uniportrait_core.errors import UniPortraitError
+from ...uniportrait_core.errors import UniPortraitError, named
 from ...uniportrait_core.files.metadata import MINI_WORLD
 
 SD15_LAYERS = 16  # with cross-attention
@@ -56,7 +56,8 @@ def preset_layers(unet: UNetModel, preset: str) -> list[int]:
     """
     if preset not in PRESETS:
         raise UniPortraitError(
-            f"layers is {preset!r}, needed is one of {', '.join(PRESETS)}. Choose one of them on Apply ID Router."
+            f"layers is '{named(preset, 80)}', needed is one of {', '.join(PRESETS)}. Choose one of them on "
+            "Apply ID Router."
         )
     blocks = enumerate(transformer_blocks(unet))
     return [index for index, (path, _) in blocks if path.split(".")[0] in PRESETS[preset]]

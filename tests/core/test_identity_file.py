@@ -183,7 +183,7 @@ WRONG_PARTS = (
 @pytest.mark.parametrize(
     ("content", "metadata", "message"),
     [
-        (tensors(), None, "format is 'not stated', needed is 'uniportrait-face-id'.*Save Face ID"),
+        (tensors(), None, "format is not stated, needed is 'uniportrait-face-id'.*Save Face ID"),
         (tensors(), {**METADATA, "format": "pt"}, "format is 'pt', needed is 'uniportrait-face-id'.*Save Face ID"),
         (tensors(), {**METADATA, "version": "2"}, "version '2', this pack reads version '1'.*Update"),
         (tensors(), {"format": METADATA["format"], "version": "1"}, "not a readable face identity.*count"),

@@ -45,7 +45,7 @@ def test_what_says_nothing_is_as_published(tmp_path):
         ({"format": "1", "features": "{}"}, "'intrinsic' is missing"),
         ({"format": "1", "features": choice("deep", ["clip"])}, "intrinsic is 'deep', needed is local, global or none"),
         ({"format": "1", "features": choice("local", [])}, r"structure is \[\], needed is shallow, then clip"),
-        ({"format": "1", "features": choice("local", None)}, "not iterable"),
+        ({"format": "1", "features": choice("local", None)}, "does not keep to its format"),
     ],
 )
 def test_what_this_pack_does_not_know(tmp_path, said, detail):

@@ -19,10 +19,12 @@ ROOT = Path(__file__).parents[2]
 # Floors from the ground up, and the rooms of each, likewise. A module imports from rooms before its own, its own room,
 # and floors below; what is not in a room has one of its own.
 FLOORS = {
-    "uniportrait_core": ("errors", "faces", "embedding", "routing", "attention", "style", "results", "files"),
+    "uniportrait_core": (
+        "errors", "ordinary_file", "faces", "embedding", "routing", "attention", "style", "results", "files",
+    ),
     "host": ("models", "people", "unet", "style", "web"),
     "nodes": (),
-}
+}  # fmt: skip
 # Beside the pack, with requirements of their own: they stand on the core, the mini world on training too, and the pack
 # on none of them.
 BESIDE = {

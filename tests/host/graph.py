@@ -65,7 +65,15 @@ class TakeList(Take):
 
 
 class GraphError(Exception):
-    """A graph did not run; the message is what a user would see."""
+    """A graph did not run; the message is what a user would see.
+
+    Attributes:
+        kinds: the name of the exception's class; or what the host calls the errors that it found before it ran.
+    """
+
+    def __init__(self, message: str, *kinds: str):
+        super().__init__(message)
+        self.kinds = kinds
 
 
 class _Server:
@@ -118,13 +126,14 @@ class Graph:
         prompt_id = f"test-{next(_run_number)}"
         valid, error, outputs, node_errors = asyncio.run(execution.validate_prompt(prompt_id, self.prompt, None))
         if not valid:
-            raise GraphError(f"{error} {node_errors}")
+            each = [error, *(one for about in node_errors.values() for one in about["errors"])]
+            raise GraphError(f"{error} {node_errors}", *(one["type"] for one in each))
         TAKEN.clear()
         executor = execution.PromptExecutor(_Server(), **_cache_settings())
         executor.execute(self.prompt, prompt_id, execute_outputs=outputs)
         for event, data in executor.status_messages:
             if event in ("execution_error", "execution_interrupted"):
-                raise GraphError(data.get("exception_message", event).strip())
+                raise GraphError(data.get("exception_message", event).strip(), data.get("exception_type", event))
         self.shown = executor.history_result["outputs"]
         return dict(TAKEN)
 

@@ -4,11 +4,12 @@ Follows `curricular_face/backbone/model_irse.py` of the published code. Depth an
 IR-18 to IR-101 (basic units) and IR-152, IR-200 (bottleneck units) all load.
 """
 
-import re
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from .tensor_checks import check_shapes, layer_count
 
 
 class UnitShape(NamedTuple):
@@ -86,9 +87,10 @@ class FaceBackbone(nn.Module):
             The backbone in evaluation mode, float32, on the CPU.
 
         Raises:
-            RuntimeError: keys or shapes that do not make an IR backbone.
+            KeyError, ValueError, RuntimeError: keys or shapes that do not make an IR backbone.
         """
-        count = 1 + max(int(match[1]) for match in (re.match(r"body\.(\d+)\.", key) for key in tensors) if match)
+        count = layer_count(tensors, "body.")
+        check_shapes(tensors, {"output_layer.3.weight": "embedding features"})
         starts = [i for i in range(count) if i == 0 or f"body.{i}.shortcut_layer.0.weight" in tensors]
         units = [_unit_shape(tensors, i, stride=2 if i in starts else 1) for i in range(count)]
         with torch.device("meta"):
@@ -116,7 +118,9 @@ class FaceBackbone(nn.Module):
 
 
 def _unit_shape(tensors: dict[str, Tensor], index: int, stride: int) -> UnitShape:
-    first = tensors[f"body.{index}.res_layer.1.weight"].shape
-    bottleneck = first[-1] == 1
-    last = tensors[f"body.{index}.res_layer.{7 if bottleneck else 4}.weight"].shape
-    return UnitShape(first[1], first[0], last[0], stride, bottleneck)
+    first = f"body.{index}.res_layer.1.weight"
+    sizes = check_shapes(tensors, {first: "mid in side side"})
+    bottleneck = sizes["side"] == 1
+    last = f"body.{index}.res_layer.{7 if bottleneck else 4}.weight"
+    sizes = check_shapes(tensors, {last: "out mid side side"}, sizes)
+    return UnitShape(sizes["in"], sizes["mid"], sizes["out"], stride, bottleneck)

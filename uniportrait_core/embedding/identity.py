@@ -88,7 +88,7 @@ def adjust(face_id: FaceID, weight: float, masks: Sequence[Tensor] | None = None
         return tuple(replace(person, weight=weight) for person in face_id)
     if len(masks) != len(face_id):
         raise UniPortraitError(
-            f"There are {len(masks)} masks for {len(face_id)} people, needed is one for each, in their order. "
+            f"There are {len(masks)} masks for {len(face_id)} people in face_id, needed is one for each, in order. "
             "Adjust every person before Combine Face IDs, or give a batch of as many masks."
         )
     return tuple(replace(person, weight=weight, mask=mask) for person, mask in zip(face_id, masks, strict=True))

@@ -11,7 +11,17 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from .tensor_checks import check_shapes, layer_count
+
 HEAD_DIM = 64  # the one size that the weights do not show
+# Tensors that tell the sizes of all others.
+AXES = {
+    "latents": "1 tokens dim",
+    "proj_id.0.weight": "wide intrinsic_dim",
+    "proj_clip.0.weight": "wider structure_dim",
+    "layers.0.0.to_q.weight": "inner_dim dim",
+    "proj_out.weight": "output_dim dim",
+}
 DROPPED_LOGIT = -100.0  # what the published code adds to the logits of dropped tokens
 
 
@@ -147,18 +157,16 @@ class FaceIDResampler(nn.Module):
             The resampler in evaluation mode, float32, on the CPU.
 
         Raises:
-            RuntimeError: keys or shapes that do not fit together.
+            KeyError, ValueError, RuntimeError: keys or shapes that do not fit together.
         """
-        with torch.device("meta"):
-            model = cls(
-                intrinsic_dim=tensors["proj_id.0.weight"].shape[1],
-                structure_dim=tensors["proj_clip.0.weight"].shape[1],
-                tokens=tensors["latents"].shape[1],
-                dim=tensors["latents"].shape[2],
-                inner_dim=tensors["layers.0.0.to_q.weight"].shape[0],
-                depth=1 + max(int(key.split(".")[1]) for key in tensors if key.startswith("layers.")),
-                output_dim=tensors["proj_out.weight"].shape[0],
+        sizes = check_shapes(tensors, AXES)
+        if sizes["inner_dim"] % HEAD_DIM:
+            raise ValueError(
+                f"layers.0.0.to_q.weight is for {sizes['inner_dim']} numbers, needed are heads of {HEAD_DIM}"
             )
+        names = ("intrinsic_dim", "structure_dim", "tokens", "dim", "inner_dim", "output_dim")
+        with torch.device("meta"):
+            model = cls(depth=layer_count(tensors, "layers."), **{name: sizes[name] for name in names})
         model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
         return model.eval().requires_grad_(False)
 

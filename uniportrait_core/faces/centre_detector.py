@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..errors import UniPortraitError
+from ..errors import UniPortraitError, named, reason
+from ..ordinary_file import check_ordinary
 from .detection import CANVAS, Face
 
 INPUT = 160  # the canvas is shrunk to this side, in pixels
@@ -69,13 +70,16 @@ class CentreDetector:
             UniPortraitError: the file is missing, or holds something else.
         """
         try:
+            check_ordinary(file)
             tensors = {key: value.float() for key, value in load_file(file).items()}
+            if broken := [key for key, value in tensors.items() if not value.isfinite().all()]:
+                raise ValueError(f"{broken[0]} holds NaN or infinity")
             self._net = CentreNet(tensors["down.0.0.weight"].shape[0])
             self._net.load_state_dict(tensors)
         except Exception as error:
             raise UniPortraitError(
-                f"{file} cannot be read as the detector of drawn faces ({error}). Get this file of the mini "
-                "world again."
+                f"{named(file)} cannot be read as the detector of drawn faces ({reason(error)}). Get this file "
+                "of the mini world again."
             ) from error
         self._net.eval().requires_grad_(False)
 

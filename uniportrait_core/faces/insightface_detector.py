@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import UniPortraitError
+from ..errors import UniPortraitError, named, reason
 from .detection import CANVAS, MIN_CONFIDENCE, Face
 
 AUTO = "auto"
@@ -66,7 +66,7 @@ class InsightFaceDetector:
             return self(picture, min_confidence)
         if landmarks is None:
             raise UniPortraitError(
-                f"{self._source} gives no landmarks, which alignment needs. Choose a pack such as buffalo_l."
+                f"{named(self._source)} gives no landmarks, which alignment needs. Choose a pack such as buffalo_l."
             )
         return [Face(box[:4], points, float(box[4])) for box, points in zip(boxes, landmarks, strict=True)]
 
@@ -81,7 +81,7 @@ class InsightFaceDetector:
             return self._model
         if getattr(model, "taskname", None) != "detection":
             raise UniPortraitError(
-                f"{self._source} is not a face detection model of the installed insightface. "
+                f"{named(self._source)} is not a face detection model of the installed insightface. "
                 "Choose a pack such as buffalo_l, or update insightface."
             )
         used = model.session.get_providers()[0]
@@ -92,7 +92,9 @@ class InsightFaceDetector:
 
     def _fall_back(self, error: Exception) -> None:
         if self._providers == [CPU]:
-            raise UniPortraitError(f"{self._source} cannot be used ({error}). Download the pack again.") from error
+            raise UniPortraitError(
+                f"{named(self._source)} cannot be used ({reason(error)}). Download the pack again."
+            ) from error
         logger.warning("%s does not work (%s); the face detector runs on the CPU.", self._providers[0], error)
         self._providers = [CPU]
         self._model = self._load()

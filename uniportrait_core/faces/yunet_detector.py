@@ -4,11 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UniPortraitError
+from ..errors import UniPortraitError, named, reason
+from ..ordinary_file import check_ordinary
 from .detection import Face
+from .trial import survives
 
 INPUT_SIZE = (640, 640)  # the published file's fixed size; OpenCV's newer engines refuse any other
 OLDEST = (4, 10)  # loads models from memory
+# What the class below does with a file, for a trial.
+TRIAL = f"""
+import sys, cv2, numpy as np
+model = np.fromfile(sys.argv[1], np.uint8)
+cv2.FaceDetectorYN.create("onnx", model, np.empty(0, np.uint8), {INPUT_SIZE}).detect(np.zeros((640, 640, 3), np.uint8))
+"""
 SOURCE = "https://huggingface.co/opencv/face_detection_yunet"
 
 
@@ -31,6 +39,11 @@ class YuNetDetector:
         if tuple(map(int, cv2.__version__.split(".")[:2])) < OLDEST:
             raise _too_old(f"found is {cv2.__version__}")
         model = _read(file)
+        if not survives(TRIAL, file):
+            raise UniPortraitError(
+                f"{named(file)} ({model.size:,} bytes) is so damaged that it ends the program that reads it, needed is "
+                f"YuNet. Download face_detection_yunet_2023mar.onnx again, from {SOURCE}."
+            )
         try:
             # From memory, since OpenCV opens no path with other than ASCII characters on Windows.
             self._model = FaceDetectorYN.create("onnx", model, np.empty(0, np.uint8), INPUT_SIZE)
@@ -38,8 +51,9 @@ class YuNetDetector:
             self._model.detect(np.zeros((*INPUT_SIZE, 3), np.uint8))
         except cv2.error as error:
             raise UniPortraitError(
-                f"{file} ({model.size:,} bytes) is not a YuNet model that OpenCV {cv2.__version__} can run "
-                f"({_reason(error)}). Download face_detection_yunet_2023mar.onnx again, from {SOURCE}."
+                f"{named(file)} ({model.size:,} bytes) is not a YuNet model that OpenCV {cv2.__version__} can run "
+                f"({reason(getattr(error, 'err', None) or error)}). Download face_detection_yunet_2023mar.onnx again, "
+                f"from {SOURCE}."
             ) from error
 
     def __call__(self, picture: np.ndarray, min_confidence: float) -> list[Face]:
@@ -67,13 +81,10 @@ def _face(row: np.ndarray) -> Face:
 
 def _read(file: Path) -> np.ndarray:
     try:
+        check_ordinary(file)
         return np.frombuffer(file.read_bytes(), np.uint8)
     except OSError as error:
         raise UniPortraitError(
-            f"{file} cannot be read ({error.strerror}). Put face_detection_yunet_2023mar.onnx there, from {SOURCE}."
+            f"{named(file)} cannot be read ({error.strerror}). Put face_detection_yunet_2023mar.onnx there, from "
+            f"{SOURCE}."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The gist of an OpenCV error in one line, without the place in OpenCV's source."""
-    return " ".join(str(getattr(error, "err", None) or error).replace(">", " ").split()).rstrip(".")

@@ -1,6 +1,7 @@
 """Reading weight files: what a file is, is told by its tensors and never by its name."""
 
 import pickle
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from torch import Tensor
 from ..attention.adapter import IDLayer, LoRA, RouterLayer, id_layers, lora, router_layers
 from ..embedding.backbone import FaceBackbone
 from ..embedding.resampler import FaceIDResampler
-from ..errors import UniPortraitError
+from ..embedding.tensor_checks import check_numbers, check_shapes
+from ..errors import UniPortraitError, named, reason
+from ..ordinary_file import check_ordinary
 from ..style.ip_adapter import IPAdapter, ip_adapter
 from .metadata import Metadata, base_name, read_metadata
 
@@ -92,30 +95,31 @@ class RouterWeights:
 
 def load_faceid(path: Path) -> FaceIDWeights:
     """Read face-ID weights, `.bin` or safetensors. Raises UniPortraitError for anything else."""
-    tensors = _read_kind(path, FACE_ID)
+    tensors = _read_kind(path, FACE_ID, ("faceid_proj.", "faceid_adapter."))
     adapter = _below(tensors, "faceid_adapter.")
     with _naming(path, FACE_ID):
-        resampler = FaceIDResampler.from_tensors(_below(tensors, "faceid_proj."))
-        return FaceIDWeights(resampler, id_layers(adapter), lora(adapter), read_metadata(path))
+        resampler, layers = FaceIDResampler.from_tensors(_below(tensors, "faceid_proj.")), id_layers(adapter)
+        check_shapes(adapter, {"1.to_k_faceid.weight": "channels dim"}, {"dim": resampler.token_shape[1]})
+        return FaceIDWeights(resampler, layers, lora(adapter), read_metadata(path))
 
 
 def load_router(path: Path) -> RouterWeights:
     """Read router weights, `.bin` or safetensors. Raises UniPortraitError for anything else."""
-    adapter = _below(_read_kind(path, ROUTER), "faceid_adapter.")
+    adapter = _below(_read_kind(path, ROUTER, ("faceid_adapter.",)), "faceid_adapter.")
     with _naming(path, ROUTER):
         return RouterWeights(router_layers(adapter), lora(adapter), read_metadata(path))
 
 
 def load_backbone(path: Path) -> FaceBackbone:
     """Read the face recognition backbone, `.bin` or safetensors. Raises UniPortraitError for anything else."""
-    tensors = _read_kind(path, BACKBONE)
+    tensors = _read_kind(path, BACKBONE, ("",))
     with _naming(path, BACKBONE):
         return FaceBackbone.from_tensors(tensors)
 
 
 def load_ip_adapter(path: Path) -> IPAdapter:
     """Read a plain IP-Adapter, `.bin` or safetensors. Raises UniPortraitError for anything else, named."""
-    tensors = _read_kind(path, IP_ADAPTER)
+    tensors = _read_kind(path, IP_ADAPTER, ("image_proj.", "ip_adapter."))
     with _naming(path, IP_ADAPTER):
         return ip_adapter(tensors)
 
@@ -127,7 +131,7 @@ def describe(tensors: Tensors) -> str:
             return kind
     if not tensors:
         return "a file without tensors"
-    return f"a file of {len(tensors)} tensors that is not recognised (the first is {next(iter(tensors))!r})"
+    return f"a file of {len(tensors)} tensors that is not recognised (the first is '{named(next(iter(tensors)), 80)}')"
 
 
 def read_tensors(path: Path, kind: str) -> Tensors:
@@ -144,6 +148,7 @@ def read_tensors(path: Path, kind: str) -> Tensors:
     """
     download = f"Download {PUBLISHED_FILES[kind]}"
     try:
+        check_ordinary(path)
         with open(path, "rb") as file:
             head = file.read(9)
     except OSError as error:
@@ -155,35 +160,68 @@ def read_tensors(path: Path, kind: str) -> Tensors:
         found = f"is neither a safetensors file nor a PyTorch file (it begins with {head!r})"
         raise _unfit(path, found, kind, f"{download} again.")
     try:
-        content = load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
+        content = load_file(path) if is_safetensors else _unpickled(path)
+        return dict(_flatten(content))
     except pickle.UnpicklingError as error:
         found = "holds Python code or objects instead of plain tensors, or is damaged; nothing of it was run"
         raise _unfit(path, found, kind, f"{download} from a source that you trust.") from error
     except Exception as error:  # damaged files make the readers raise nearly anything
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise _unfit(path, f"is damaged or was cut off ({reason})", kind, f"{download} again.") from error
-    return dict(_flatten(content))
+        raise _unfit(path, f"is damaged or was cut off ({reason(error)})", kind, f"{download} again.") from error
 
 
-def _flatten(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    if isinstance(content, Tensor):
-        yield prefix, content
-    elif isinstance(content, dict):
-        for key, value in content.items():
-            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+def _unpickled(path: Path) -> object:
+    """What a PyTorch file holds. Raises anything for a file that is damaged, ValueError for what would grow."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as parts:
+            unpacked = sum(part.file_size for part in parts.infolist())
+        # PyTorch does not compress; some hundred kilobytes of zeros could become all of the memory.
+        if unpacked > path.stat().st_size:
+            raise ValueError(f"it unpacks to {unpacked:,} bytes, more than it has")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _read_kind(path: Path, kind: str) -> Tensors:
+def _flatten(content: object) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in dictionaries of dictionaries. Raises ValueError for tensors that are no plain numbers."""
+    waiting, seen = [("", content)], set()
+    while waiting:
+        prefix, value = waiting.pop()
+        if isinstance(value, Tensor):
+            yield prefix, _plain(prefix, value)
+        elif isinstance(value, dict):
+            # One that holds itself, or is held often, would have no end.
+            if id(value) in seen:
+                raise ValueError(
+                    f"it holds one and the same dictionary twice, the second time as '{named(prefix, 80)}'"
+                )
+            seen.add(id(value))
+            inside = [(f"{prefix}.{key}" if prefix else str(key), each) for key, each in value.items()]
+            waiting += reversed(inside)
+
+
+def _plain(key: str, tensor: Tensor) -> Tensor:
+    """A tensor that is nothing but numbers. Raises ValueError for any other."""
+    strided = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    if not strided or tensor.is_nested or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+        raise ValueError(f"{named(key, 80)} is no plain tensor of as many numbers as its shape says")
+    return tensor.detach()
+
+
+def _read_kind(path: Path, kind: str, used: tuple[str, ...]) -> Tensors:
+    """The tensors of a file of this kind, those whose keys begin with one of `used` being numbers."""
     tensors = read_tensors(path, kind)
     found = describe(tensors)
     if found != kind:
         node = {IP_ADAPTER: "Load IP-Adapter", ROUTER: FOR_PICTURES}.get(kind, "Load UniPortrait")
         raise _unfit(path, f"is {found}", kind, f"Choose {PUBLISHED_FILES[kind]}, or a file of its kind, on {node}.")
+    try:
+        check_numbers({key: value for key, value in tensors.items() if key.startswith(used)})
+    except ValueError as error:
+        raise _unfit(path, f"is damaged ({reason(error)})", kind, f"Download {PUBLISHED_FILES[kind]} again.") from error
     return tensors
 
 
 def _unfit(path: Path, found: str, kind: str, advice: str) -> UniPortraitError:
-    return UniPortraitError(f"{path.name} {found}; needed here: {kind}. {advice}")
+    return UniPortraitError(f"{named(path.name)} {found}; needed here: {kind}. {advice}")
 
 
 def _below(tensors: Tensors, prefix: str) -> Tensors:
@@ -196,7 +234,8 @@ def _naming(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, RuntimeError, ValueError, IndexError) as error:
-        detail = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[-1].strip()
+        detail = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[-1]
         raise UniPortraitError(
-            f"{path.name} looks like {kind} but is not complete: {detail}. Download {PUBLISHED_FILES[kind]} again."
+            f"{named(path.name)} looks like {kind} but is not complete: {reason(detail)}. Download "
+            f"{PUBLISHED_FILES[kind]} again."
         ) from error

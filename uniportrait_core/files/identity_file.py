@@ -17,7 +17,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..embedding.identity import FaceID, Identity
-from ..errors import UniPortraitError
+from ..errors import UniPortraitError, named, reason
+from ..ordinary_file import check_ordinary
 
 FORMAT = "uniportrait-face-id"
 VERSION = "1"
@@ -41,14 +42,15 @@ def save_face_id(path: Path, face_id: FaceID) -> None:
     """
     tensors = {f"id{i}.{part}": value for i, person in enumerate(face_id) for part, value in _tensors(person)}
     content = save(tensors, metadata={"format": FORMAT, "version": VERSION, "count": str(len(face_id))})
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f"{named(path.name)}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(content)
         os.replace(partial, path)
     except OSError as error:
         raise UniPortraitError(
-            f"{path.name} cannot be written: {error.strerror or error}. Free some space or choose another folder."
+            f"{named(path.name)} cannot be written: {error.strerror or error}. Free some space or choose another "
+            "folder."
         ) from error
     finally:
         with suppress(OSError):
@@ -62,19 +64,20 @@ def load_face_id(path: Path) -> FaceID:
         UniPortraitError: not an identity file, of a later version, damaged, or with tensors that do not match.
     """
     try:
+        check_ordinary(path)
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             _check_metadata(path, metadata)
             people = tuple(_read_person(file, i) for i in range(int(metadata["count"])))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UniPortraitError(
-            f"{path.name} is not a readable face identity ({error}). Save it again with Save Face ID."
+            f"{named(path.name)} is not a readable face identity ({reason(error)}). Save it again with Save Face ID."
         ) from error
     shapes = {tuple(tokens.shape) for person in people for tokens in (person.cond, person.uncond)}
     if len(shapes) != 1:
         raise UniPortraitError(
-            f"{path.name} holds tokens of shapes {sorted(shapes)}, needed is one shape (tokens, dim) for all people. "
-            "Save it again with Save Face ID."
+            f"{named(path.name)} holds tokens of shapes {sorted(shapes)[:3]}, needed is one shape (tokens, dim) for "
+            "all people. Save it again with Save Face ID."
         )
     return people
 
@@ -99,20 +102,29 @@ def _read_person(file: Any, i: int) -> Identity:
 
 def _read(file: Any, key: str, axes: int, dtype: torch.dtype) -> Tensor:
     # A copy: what safetensors gives is a window on the file, which would have to stay as it is.
-    tensor = file.get_tensor(key).to(dtype, copy=True)
-    if tensor.ndim != axes or tensor.numel() == 0 or not tensor.isfinite().all():
-        raise ValueError(f"{key} is of shape {tuple(tensor.shape)}, needed are finite numbers in {axes} axes")
+    found = file.get_tensor(key)
+    if found.ndim != axes or found.numel() == 0:
+        raise ValueError(f"{key} is of shape {tuple(found.shape)}, needed are finite numbers in {axes} axes")
+    if found.is_floating_point() != dtype.is_floating_point or found.is_complex():
+        raise ValueError(f"{key} is of type {found.dtype}, needed is {dtype}".replace("torch.", ""))
+    tensor = found.to(dtype, copy=True)
+    if not tensor.isfinite().all():
+        raise ValueError(f"{key} holds NaN or infinity, needed are finite numbers in {axes} axes")
     return tensor
 
 
 def _check_metadata(path: Path, metadata: dict[str, str]) -> None:
     if metadata.get("format") != FORMAT:
         raise UniPortraitError(
-            f"{path.name} is not a face identity: its format is {metadata.get('format', 'not stated')!r}, "
+            f"{named(path.name)} is not a face identity: its format is {_said(metadata, 'format')}, "
             f"needed is {FORMAT!r}. Choose a file that Save Face ID wrote."
         )
     if metadata.get("version") != VERSION:
         raise UniPortraitError(
-            f"{path.name} is of version {metadata.get('version')!r}, this pack reads version {VERSION!r}. "
+            f"{named(path.name)} is of version {_said(metadata, 'version')}, this pack reads version {VERSION!r}. "
             "Update UniPortrait."
         )
+
+
+def _said(metadata: dict[str, str], key: str) -> str:
+    return f"'{named(metadata[key], 40)}'" if key in metadata else "not stated"

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import UniPortraitError
+from ..errors import UniPortraitError, named, reason
+from ..ordinary_file import check_ordinary
 
 LONGEST_HEADER = 1_000_000  # bytes; one of a hundred people has 60,000
 MOST_PEOPLE = 1000
@@ -39,11 +40,12 @@ def read_thumbnails(path: Path) -> tuple[Thumbnail | None, ...]:
         UniPortraitError: not an identity file, or damaged.
     """
     try:
+        check_ordinary(path)
         with open(path, "rb") as file:
             header, start = _header(file)
             size = file.seek(0, 2)
         metadata = header.get("__metadata__") or {}
-        if metadata.get("format") != "uniportrait-face-id":
+        if not isinstance(metadata, dict) or metadata.get("format") != "uniportrait-face-id":
             raise ValueError("it is no face identity")
         count = int(metadata["count"])
         if not 0 < count <= MOST_PEOPLE or f"id{count - 1}.cond" not in header:
@@ -51,7 +53,8 @@ def read_thumbnails(path: Path) -> tuple[Thumbnail | None, ...]:
         return tuple(_thumbnail(header.get(f"id{i}.thumbnail"), start, size) for i in range(count))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UniPortraitError(
-            f"{path.name} is not a readable face identity ({error}). Save it again with Save Face ID, or delete it."
+            f"{named(path.name)} is not a readable face identity ({reason(error)}). Save it again with Save Face ID, "
+            "or delete it."
         ) from error
 
 
@@ -67,7 +70,9 @@ def read_thumbnail(path: Path, place: Thumbnail) -> np.ndarray:
             content = file.read(int(np.prod(place.shape)))
         return np.frombuffer(content, np.uint8).reshape(place.shape)
     except (OSError, ValueError) as error:
-        raise UniPortraitError(f"The face in {path.name} cannot be read ({error}). Refresh the list.") from error
+        raise UniPortraitError(
+            f"The face in {named(path.name)} cannot be read ({reason(error)}). Refresh the list."
+        ) from error
 
 
 def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
@@ -84,7 +89,11 @@ def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
 
 def _thumbnail(entry: dict[str, Any] | None, start: int, size: int) -> Thumbnail | None:
     """None as well for a picture of another shape or type, or one that is not all in the file."""
-    if entry is None or entry["dtype"] != "U8":
+    if entry is None:
+        return None
+    if not isinstance(entry, dict):
+        raise ValueError("what it says of a thumbnail makes no sense")
+    if entry["dtype"] != "U8":
         return None
     height, width, channels = entry["shape"] if len(entry["shape"]) == 3 else (0, 0, 0)
     begin, end = entry["data_offsets"]

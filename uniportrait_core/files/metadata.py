@@ -11,12 +11,13 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ..embedding.feature_choice import FeatureChoice
-from ..errors import UniPortraitError
+from ..errors import UniPortraitError, named, reason
 
 FORMAT = "1"
 FACE, PICTURE = "face", "ip-adapter"
 TOKENS = {FACE: "faces", PICTURE: "pictures through a plain IP-Adapter"}
 SD15_CONTEXT = 768
+LONGEST_BASE = 60  # letters
 MINI_WORLD = "the mini world"
 BASES = {SD15_CONTEXT: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 2048: "SDXL", 128: MINI_WORLD}
 
@@ -49,27 +50,32 @@ def read_metadata(path: Path) -> Metadata:
     try:
         with safe_open(path, "pt") as file:
             found = file.metadata() or {}
-    except SafetensorError:
+    except (SafetensorError, OSError):  # no such file, or a name that the library cannot open
         found = {}
     version = found.get("uniportrait.format")
     if version is None:
         return Metadata()
     if version != FORMAT:
         raise UniPortraitError(
-            f"{path.name} is of weight format {version!r}, this pack reads format {FORMAT!r}. Update UniPortrait."
+            f"{named(path.name)} is of weight format '{named(version, 20)}', this pack reads format {FORMAT!r}. "
+            "Update UniPortrait."
         )
-    tokens = found.get("uniportrait.tokens", FACE)
+    tokens, base = found.get("uniportrait.tokens", FACE), found.get("uniportrait.base")
     try:
+        if base is not None and not (0 < len(base.strip()) <= LONGEST_BASE and base.isprintable()):
+            raise ValueError(
+                f"uniportrait.base is '{named(base, 20)}', needed is a name of {LONGEST_BASE} letters at most"
+            )
         features = _features(found.get("uniportrait.features"))
         if tokens not in TOKENS:
-            raise ValueError(f"uniportrait.tokens is {tokens!r}, needed is one of {', '.join(TOKENS)}")
-    except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"uniportrait.tokens is '{named(tokens, 20)}', needed is one of {', '.join(TOKENS)}")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         detail = f"{error} is missing" if isinstance(error, KeyError) else error
         raise UniPortraitError(
-            f"{path.name} says of itself what this pack does not know: {detail}. Export the weights again, or update "
-            "UniPortrait."
+            f"{named(path.name)} says of itself what this pack does not know: {reason(detail)}. Export the weights "
+            "again, or update UniPortrait."
         ) from error
-    return Metadata(found.get("uniportrait.base"), features, tokens)
+    return Metadata(base, features, tokens)
 
 
 def _features(text: str | None) -> FeatureChoice:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UniPortraitError
+from ..errors import UniPortraitError, named
 from ..faces.detection import Face
 from ..routing.record import RoutingRecord
 from ..routing.regions import WHOLE, Window
@@ -148,8 +148,8 @@ def choose_steps(text: str, count: int) -> list[list[int]]:
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= first <= last <= count:
             raise UniPortraitError(
-                f"steps is {text!r}, needed are numbers from 1 to {count}, as many as there are steps with people. "
-                "Change steps on Routing Map; average and each are possible as well."
+                f"steps is '{named(text, 80)}', needed are numbers from 1 to {count}, as many as there are steps "
+                "with people. Change steps on Routing Map; average and each are possible as well."
             )
         steps += [[step] for step in range(first - 1, last)]
     return steps

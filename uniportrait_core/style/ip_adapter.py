@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..attention.adapter import IDLayer
+from ..attention.adapter import IDLayer, keys_and_values
+from ..embedding.tensor_checks import check_shapes
+
+AXES = {
+    "image_proj.proj.weight": "all embedding",
+    "image_proj.proj.bias": "all",
+    "image_proj.norm.weight": "dim",
+    "image_proj.norm.bias": "dim",
+}
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,16 @@ class IPAdapter:
 
 
 def ip_adapter(tensors: dict[str, Tensor]) -> IPAdapter:
-    """The adapter of a file's tensors, float32. Raises KeyError where one is missing."""
-    numbers = sorted({int(match[1]) for key in tensors if (match := re.match(r"ip_adapter\.(\d+)\.", key))})
-    layers = tuple(IDLayer(*(tensors[f"ip_adapter.{i}.to_{name}_ip.weight"].float() for name in "kv")) for i in numbers)
+    """The adapter of a file's tensors, float32.
+
+    Raises KeyError where one is missing, ValueError where they do not fit each other.
+    """
+    numbers = {match[1] for key in tensors if (match := re.match(r"ip_adapter\.(\d+)\.", key))}
+    names = [f"ip_adapter.{2 * i + 1}.to_{{}}_ip.weight" for i in range(max(len(numbers), 1))]
+    layers = keys_and_values(tensors, names)
+    sizes = check_shapes(tensors, AXES, {"dim": layers[0].to_k.shape[1]})
+    if sizes["all"] % sizes["dim"]:
+        raise ValueError(f"image_proj.proj gives {sizes['all']} numbers, needed are tokens of {sizes['dim']}")
     project, norm = (
         tuple(tensors[f"image_proj.{part}.{leaf}"].float() for leaf in ("weight", "bias")) for part in ("proj", "norm")
     )
