@@ -79,7 +79,7 @@ class _Server:
         pass
 
 
-def _cache_settings() -> dict:
+def cache_settings() -> dict:
     """Newer hosts want the limits of their caches, of which a single run needs none."""
     newer = "cache_args" in inspect.signature(execution.PromptExecutor).parameters
     return {"cache_args": {"lru": 0, "ram": 0.0, "ram_inactive": 0.0}} if newer else {}
@@ -120,7 +120,7 @@ class Graph:
         if not valid:
             raise GraphError(f"{error} {node_errors}")
         TAKEN.clear()
-        executor = execution.PromptExecutor(_Server(), **_cache_settings())
+        executor = execution.PromptExecutor(_Server(), **cache_settings())
         executor.execute(self.prompt, prompt_id, execute_outputs=outputs)
         for event, data in executor.status_messages:
             if event in ("execution_error", "execution_interrupted"):
