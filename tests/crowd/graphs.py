@@ -49,7 +49,7 @@ class Order:
     @property
     def alone(self) -> Order:
         """The order that says what should come out of this one."""
-        return Order(self.kind, self.seed, self.other)
+        return Order(self.kind, 1 if self.kind in WITHOUT_SEED else self.seed, self.other)
 
 
 def node(class_type: str, **inputs: object) -> dict[str, Any]:
@@ -331,6 +331,8 @@ KINDS = {
     make.__name__: make
     for make in (plain, one, encoded, several, mapped, masked, styled, detected, series, pictures, saved)
 } | {make.__name__: make for make in (failing, faceless)}
+WITHOUT_SEED = ("detected", "saved", "failing", "faceless")
+"""Kinds of which nothing depends on the seed."""
 WITHOUT_MEMORY = {
     "encoded": ("face", "apply", "sample"),
     "several": ("apply", "sample"),

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 SUCCESS, ERROR, INTERRUPTED = "success", "error", "interrupted"
 BEGIN, STEP = "uniportrait.routing.begin", "uniportrait.routing.step"  # messages about who is where
 SAVED = "saved_people"
@@ -77,6 +79,15 @@ def seen_in(told: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, list[str
             place, content = f"step {about['step']}", [about["height"], about["width"], about["map"]]
         seen.setdefault(f"{about['node']} {place}", set()).add(hash_of(repr(content).encode()))
     return {place: sorted(hashes) for place, hashes in seen.items()}
+
+
+def content(path: Path) -> bytes:
+    """All that is in a file of saved people; what safetensors writes has no order of its own."""
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        return repr(
+            [sorted(file.metadata().items()), [(n, t.shape, t.numpy().tobytes()) for n, t in tensors.items()]]
+        ).encode()
 
 
 def hash_of(content: bytes) -> str:

@@ -103,19 +103,22 @@ def _difference(one: Queued, alone: Outcome) -> str:
 
 
 def _grown(left: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
-    problems = []
+    problems, (_, first) = [], left[0]
     for number, (before, after) in enumerate(left):
+        states = (("before", before), ("after", after))
         problems += [
-            f"calm {number}: {before[name]} {name} before all was freed" for name in ("held", "altered") if before[name]
+            f"calm {number}, {when} all was freed: {state[name]} {name}"
+            for when, state in states
+            for name in ("held", "altered")
+            if state[name]
         ]
-        there = {name: after[name] for name in ("kinds", "held", "altered", "loaded") if after[name]}
-        if there:
-            problems.append(f"calm {number}: after all was freed there is still {there}")
-    freed = [after for _, after in left[1:]]  # the first is from before the host had made what it keeps for good
-    if freed and (most := max(after["tensors"] for after in freed)) > freed[0]["tensors"]:
-        problems.append(f"tensors have grown from {freed[0]['tensors']} to {most}")
-    if freed and (last := freed[-1]["rss"]) > freed[0]["rss"] * (1 + GROWTH):
-        problems.append(f"memory has grown from {freed[0]['rss'] / 1e6:.0f} to {last / 1e6:.0f} MB")
+        there = {name: count for name, count in after["kinds"].items() if count != first["kinds"].get(name)}
+        if there or after["loaded"] or after["tensors"] > first["tensors"]:
+            numbers = f"{after['loaded']} models, {after['tensors']} tensors instead of {first['tensors']}"
+            problems.append(f"calm {number}: after all was freed there are {numbers}, and {there}")
+    warm = [after["rss"] for _, after in left[1:]]  # before the first prompt the host had yet to load libraries
+    if warm and warm[-1] > warm[0] * (1 + GROWTH):
+        problems.append(f"memory has grown from {warm[0] / 1e6:.0f} to {warm[-1] / 1e6:.0f} MB")
     return problems
 
 
@@ -251,4 +254,5 @@ class _Stage:
         self._wait_for(0)
         while not (history := self._history(prompt_id)):
             time.sleep(0.05)
+        assert history["outputs"], history["status"]["messages"]
         return history["outputs"]["left"]["left"][0]

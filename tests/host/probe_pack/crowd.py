@@ -160,7 +160,7 @@ def left() -> dict:
         kind = type(thing)  # looked at from outside: `isinstance` would wake lazy objects
         if issubclass(kind, torch.Tensor):
             tensors.add(id(thing))
-        elif ".uniportrait_core." in kind.__module__ or ".host." in kind.__module__:
+        elif any(floor in str(kind.__module__) for floor in (".uniportrait_core.", ".host.")):
             kinds[kind.__name__] = kinds.get(kind.__name__, 0) + 1
             held += filled(thing)
         elif kind.__name__ == "UNetModel":
