@@ -331,7 +331,7 @@ KINDS = {
     make.__name__: make
     for make in (plain, one, encoded, several, mapped, masked, styled, detected, series, pictures, saved)
 } | {make.__name__: make for make in (failing, faceless)}
-WITHOUT_SEED = ("detected", "saved", "failing", "faceless")
+WITHOUT_SEED = ("detected", "saved", "faceless")
 """Kinds of which nothing depends on the seed."""
 WITHOUT_MEMORY = {
     "encoded": ("face", "apply", "sample"),

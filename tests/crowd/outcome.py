@@ -65,7 +65,7 @@ class Outcome:
 
     def with_files(self, folder: Path) -> Outcome:
         """With the content of the saved people among what it made."""
-        contents = {f"file {number}": [hash_of((folder / file).read_bytes())] for number, file in enumerate(self.files)}
+        contents = {f"file {number}": [hash_of(content(folder / file))] for number, file in enumerate(self.files)}
         return replace(self, shown=self.shown | contents, files=[])
 
 
