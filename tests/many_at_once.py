@@ -54,7 +54,7 @@ def set_up(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     from crowd.alone import outcomes_alone
-    from crowd.play import judge
+    from crowd.judge import judge
     from crowd.server import played
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

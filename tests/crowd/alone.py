@@ -1,8 +1,7 @@
 """What each order gives alone: on a ComfyUI that has just started and runs nothing else.
 
-    python alone.py --host ComfyUI --models DIR --orders orders.json --output outcomes.json
-
-Every order gets a process of its own, which has imported ComfyUI and the pack, and has run nothing.
+Called as a program it reads orders and writes their outcomes. Every order gets a process of its own, forked from one
+that has imported ComfyUI and the pack, and has run nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,29 +18,34 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+
+from .graphs import Order, graph, write_files
+from .outcome import BEGIN, STEP, Outcome
 
 TESTS = Path(__file__).resolve().parents[1]
 PROBE = TESTS / "host" / "probe_pack"
 EVERY_MAP = -1.0  # seconds between two live maps, instead of the pack's
 
 
-def outcomes_alone(orders: Iterable[Any], host: Path, models: Path) -> dict[Any, Any]:
-    """The `Outcome` of every order, each run alone."""
-    from crowd.graphs import Order
-    from crowd.outcome import Outcome
+def outcomes_alone(orders: Iterable[Order], host: Path, models: Path) -> dict[Order, Outcome]:
+    """What each of some orders gives alone.
 
-    wanted = sorted(set(orders), key=repr)
+    Args:
+        host: folder of ComfyUI.
+        models: folder with stand-in weights.
+    """
+    wanted = sorted(orders, key=repr)
     with tempfile.TemporaryDirectory(prefix="alone-") as folder:
         asked, told = Path(folder, "orders.json"), Path(folder, "outcomes.json")
-        asked.write_text(json.dumps([asdict(order) for order in wanted]))
-        command = [sys.executable, __file__, "--host", host, "--models", models, "--orders", asked, "--output", told]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+        asked.write_text(json.dumps([asdict(order) for order in wanted]), "utf-8")
+        command = [sys.executable, "-m", "crowd.alone", *map(str, (host.resolve(), models.resolve(), asked, told))]
+        folders = os.pathsep.join(map(str, (TESTS / "host", TESTS.parent)))
+        environment = {**os.environ, "PYTHONPATH": folders, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=TESTS, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"{Path(__file__).name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
-        found = [Outcome.of_json(about) for about in json.loads(told.read_text())]
-    assert all(isinstance(order, Order) for order in wanted)
-    return dict(zip(wanted, found, strict=True))
+            raise RuntimeError(f"orders could not be run alone:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
+        outcomes = [Outcome(**about) for about in json.loads(told.read_text("utf-8"))]
+    return dict(zip(wanted, outcomes, strict=True))
 
 
 def begin(host: Path, models: Path, base: Path) -> None:
@@ -52,21 +57,18 @@ def begin(host: Path, models: Path, base: Path) -> None:
     boot.load_pack(base)
     import nodes
 
-    assert asyncio.run(nodes.load_custom_node(str(PROBE)))
+    assert asyncio.run(nodes.load_custom_node(str(PROBE))), "the host could not load the probe; its log says why"
 
 
-def run(order: Any, base: Path, answer: Connection) -> None:
+def run(order: Order, base: Path, answer: Connection) -> None:
     """Run an order and send its outcome."""
     import execution
-    import nodes  # noqa: F401  (the executor finds it loaded)
     import server
 
-    from crowd.graphs import graph
-    from crowd.outcome import Outcome
     from graph import cache_settings
-    from viewers import BEGIN, STEP, Server
+    from viewers import Server
 
-    live = sys.modules[next(name for name in sys.modules if name.endswith(".host.unet.live_routing"))]
+    live = next(module for name, module in sys.modules.items() if name.endswith(".host.unet.live_routing"))
     live.PAUSE = EVERY_MAP
     looking, prompt = Server(), graph(order)
     looking.last_node_id = None
@@ -77,33 +79,33 @@ def run(order: Any, base: Path, answer: Connection) -> None:
     executor.execute(prompt, "alone", {"client_id": looking.client_id}, outputs)
     told = [(kind, data) for kind, data, _ in looking.sent if kind in (BEGIN, STEP)]
     outcome = Outcome.of(executor.status_messages, executor.history_result["outputs"], told)
-    answer.send(outcome.with_files(base / "output" / "uniportrait_faces").to_json())
+    answer.send(outcome.with_files(base / "output" / "uniportrait_faces"))
+
+
+def run_apart(order: Order, base: Path) -> Outcome:
+    """Run an order in a process of its own."""
+    processes = multiprocessing.get_context("fork")
+    answered, answer = processes.Pipe(duplex=False)
+    process = processes.Process(target=run, args=(order, base, answer))
+    process.start()
+    answer.close()  # so that the end of the process is the end of the pipe
+    outcome = answered.recv()
+    process.join()
+    return outcome
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("host", "models", "orders", "output"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in ("host", "models", "orders", "outcomes"):
+        parser.add_argument(name, type=Path)
     options = parser.parse_args()
-    sys.path[:0] = [str(TESTS), str(TESTS / "host")]
-    sys.path.append(str(TESTS.parent))  # last: the host's `nodes` comes before the pack's
-    from crowd.graphs import Order, write_files
-
-    orders = [Order(**about) for about in json.loads(options.orders.read_text())]
-    outcomes = []
+    orders = [Order(**about) for about in json.loads(options.orders.read_text("utf-8"))]
     with tempfile.TemporaryDirectory(prefix="alone-", ignore_cleanup_errors=True) as folder:
         base = Path(folder).resolve()
         write_files(base)
-        begin(options.host, options.models.resolve(), base)
-        processes = multiprocessing.get_context("fork")
-        for order in orders:
-            answered, answer = processes.Pipe(duplex=False)
-            process = processes.Process(target=run, args=(order, base, answer))
-            process.start()
-            answer.close()
-            outcomes.append(answered.recv())
-            process.join()
-    options.output.write_text(json.dumps(outcomes))
+        begin(options.host, options.models, base)
+        outcomes = [asdict(run_apart(order, base)) for order in orders]
+    options.outcomes.write_text(json.dumps(outcomes), "utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +56,9 @@ class Outcome:
         files = [file for output in outputs.values() for file in output.get(SAVED, ())]
         return cls(ended, error, shown, seen_in(told), files)
 
-    @classmethod
-    def of_json(cls, about: dict[str, Any]) -> Outcome:
-        return cls(**about)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     def with_files(self, folder: Path) -> Outcome:
         """With the content of the saved people among what it made."""
-        contents = {f"file {number}": [hash_of(content(folder / file))] for number, file in enumerate(self.files)}
+        contents = {f"file {number}": [hash_of(content_of(folder / file))] for number, file in enumerate(self.files)}
         return replace(self, shown=self.shown | contents, files=[])
 
 
@@ -81,13 +74,12 @@ def seen_in(told: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, list[str
     return {place: sorted(hashes) for place, hashes in seen.items()}
 
 
-def content(path: Path) -> bytes:
-    """All that is in a file of saved people; what safetensors writes has no order of its own."""
+def content_of(path: Path) -> bytes:
+    """All that is in a file of saved people, in order, which safetensors itself does not keep."""
     with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        return repr(
-            [sorted(file.metadata().items()), [(n, t.shape, t.numpy().tobytes()) for n, t in tensors.items()]]
-        ).encode()
+        tensors = [(name, file.get_tensor(name).numpy()) for name in sorted(file.keys())]
+        metadata = sorted(file.metadata().items())
+    return repr((metadata, [(name, array.shape, array.tobytes()) for name, array in tensors])).encode()
 
 
 def hash_of(content: bytes) -> str:

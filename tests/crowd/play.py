@@ -1,4 +1,4 @@
-"""Plays a schedule on a server, and tells what was not as it should be."""
+"""Plays a schedule on a server, and keeps what came of it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from comfy_client import ComfyClient
 
-from .graphs import Order, graph, node
-from .outcome import BEGIN, ERROR, INTERRUPTED, STEP, SUCCESS, Outcome, difference
+from .graphs import SAVED, Order, graph, node
+from .outcome import BEGIN, ERROR, INTERRUPTED, STEP, SUCCESS, Outcome
 from .schedule import CALM, DELETE, FREE, INTERRUPT, QUEUE, UNLOAD, WAIT, Action
 from .visitors import Visitor, queue_of
 
 MOST_WAITING = 5  # prompts
 PATIENCE = 600  # seconds without an end of any prompt
 LATE = 30  # seconds that a message may take
-GROWTH = 0.1  # of the memory of the process from the first calm to the last, at most
 ENDS = {"execution_success": SUCCESS, "execution_error": ERROR, "execution_interrupted": INTERRUPTED}
 OURS = (*ENDS, "executed", BEGIN, STEP)  # messages that are for one client alone
 FACES = "uniportrait_faces"  # folder of saved people, in the output
@@ -75,51 +74,6 @@ def play(
         stage.do(action)
     stage.calm()
     return stage.play
-
-
-def judge(played: Play, alone: Mapping[Order, Outcome]) -> list[str]:
-    """What was wrong, in words; every line says whose it was."""
-    problems = list(played.problems)
-    for number, one in enumerate(played.queued):
-        if one.found is None:
-            wrong = "" if one.disturbed else "was never run"
-        else:
-            wrong = _difference(one, alone[one.order.alone])
-        if wrong:
-            problems.append(f"prompt {number}, {one.order}: {wrong}")
-    return problems + _grown(played.left)
-
-
-def _difference(one: Queued, alone: Outcome) -> str:
-    found = one.found
-    ran_out = one.order.memory and found.ended == ERROR
-    if ran_out and not found.error.startswith(f"{one.order.memory[0]}: No memory for "):
-        return f"ended with {found.error!r}, and not for want of memory"
-    if ran_out or (found.ended == INTERRUPTED and one.disturbed):
-        # What came until then.
-        shown = {name: alone.shown.get(name, []) for name in found.shown}
-        return difference(found, Outcome(found.ended, found.error, shown, alone.seen))
-    return difference(found, alone)
-
-
-def _grown(left: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
-    problems, (_, first) = [], left[0]
-    for number, (before, after) in enumerate(left):
-        states = (("before", before), ("after", after))
-        problems += [
-            f"calm {number}, {when} all was freed: {state[name]} {name}"
-            for when, state in states
-            for name in ("held", "altered")
-            if state[name]
-        ]
-        there = {name: count for name, count in after["kinds"].items() if count != first["kinds"].get(name)}
-        if there or after["loaded"] or after["tensors"] > first["tensors"]:
-            numbers = f"{after['loaded']} models, {after['tensors']} tensors instead of {first['tensors']}"
-            problems.append(f"calm {number}: after all was freed there are {numbers}, and {there}")
-    warm = [after["rss"] for _, after in left[1:]]  # before the first prompt the host had yet to load libraries
-    if warm and warm[-1] > warm[0] * (1 + GROWTH):
-        problems.append(f"memory has grown from {warm[0] / 1e6:.0f} to {warm[-1] / 1e6:.0f} MB")
-    return problems
 
 
 class _Stage:
@@ -231,26 +185,18 @@ class _Stage:
     def _check_files(self) -> None:
         """Saved people are those that were reported, and of prompts that ended before they could report them."""
         folder = self.server.base / "output" / FACES
-        cut_short = {str(one.order.again) for one in self.play.queued if one.found and one.found.ended != SUCCESS}
         there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        known = self.files | {
-            file
-            for file in there
-            if file.startswith("of_crowd/")
-            and file.split("/")[1].split("_")[0] in cut_short
-            and file.endswith(".safetensors")
-        }
-        known |= {"anna.safetensors", "ben.safetensors"}
-        if there != known:
-            self.play.problems.append(
-                f"files of saved people: {sorted(there - known)} too many, {sorted(known - there)} missing"
-            )
+        cut_short = [one.order.again for one in self.play.queued if one.found and one.found.ended != SUCCESS]
+        may_be = {f"of_crowd/{number}_00001_.safetensors" for number in cut_short}
+        known = self.files | {f"{name}.safetensors" for name in SAVED}
+        if known - there or there - known - may_be:
+            found = f"{sorted(there - known - may_be)} are too many, {sorted(known - there)} are missing"
+            self.play.problems.append(f"files of saved people: {found}")
 
     def _left(self) -> dict[str, Any]:
         """What `ProbeLeft` counts."""
-        prompt_id = json.loads(self.server.request("/prompt", {"prompt": {"left": node("ProbeLeft", number=0)}}))[
-            "prompt_id"
-        ]
+        body = {"prompt": {"left": node("ProbeLeft", number=0)}}
+        prompt_id = json.loads(self.server.request("/prompt", body))["prompt_id"]
         self._wait_for(0)
         while not (history := self._history(prompt_id)):
             time.sleep(0.05)

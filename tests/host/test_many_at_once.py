@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from crowd.alone import outcomes_alone
+from crowd.judge import judge
 from crowd.outcome import ERROR, SUCCESS
-from crowd.play import judge
 from crowd.schedule import QUEUE, actions
 from crowd.server import played
 from servers import standin_models
