@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..host.inputs import checked
 from ..host.people.photos import check_photos, to_image, to_pixels
+from ..host.unet.lineage import runs_before
 from ..host.unet.live_routing import move_live_routing
 from ..host.unet.tap import taps_of
 from ..host.unet.watch import add_record
@@ -144,7 +145,7 @@ class UniPortraitRoutingMap(io.ComfyNode):
         min_confidence: float = 0.5,
     ) -> io.NodeOutput:
         check_photos(image)
-        levels = maps_of(routing, len(image))
+        levels = maps_of(routing, len(image), runs_before("image"))
         groups = choose_steps(steps, len(levels))
         shown, masks, lines, missing = [], [], [], []
         for number, picture in enumerate(to_pixels(image)):

@@ -163,6 +163,18 @@ class ComfyClient:
             raise ExecutionFailedError(failure)
         return outputs
 
+    def messages(self) -> list[dict[str, Any]]:
+        """All that the server has said since the last time, whatever the prompt, for who follows many at once.
+
+        Each has its `type`, an event's kind, and its `data`. Raises ServerError where the connection is closed.
+        """
+        found = []
+        with contextlib.suppress(queue.Empty):
+            while (message := self._messages.get_nowait()) is not None:
+                found.append(message)
+            raise ServerError(f"The server closed the connection.\n{self.log(40)}")
+        return found
+
     def interrupt(self) -> None:
         """Stop the prompt that is running now; its last event is then `execution_interrupted`."""
         self.request("/interrupt", {})

@@ -15,6 +15,7 @@ from ...uniportrait_core.routing.live_map import Place
 from ...uniportrait_core.routing.record import RoutingRecord, shares_of
 from ...uniportrait_core.routing.regions import grid_size
 from .calls import Part, noted, pictures_with_reference
+from .lineage import running_now
 
 KEY = "uniportrait_record"  # in transformer_options: how many pictures are sampled, and who listens
 
@@ -54,15 +55,22 @@ def listening(model_options: Mapping[str, Any] | None, x: Tensor, listener: List
 
 
 def add_record(model: ModelPatcher, record: RoutingRecord) -> None:
-    """Let each sampling of `model`, which the caller has cloned, fill `record`; an earlier one stays as it is."""
+    """Let each sampling of `model`, which the caller has cloned, fill `record`, by `lineage.running_now`.
+
+    An earlier record of the model stays as it is.
+    """
     listener = _Recording(record)
 
     def sample(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
-        record.clear()
+        sampling = running_now()
+        record.begin(sampling)
         try:
-            return executor(*args, **kwargs)
-        finally:
-            record.finish()
+            samples = executor(*args, **kwargs)
+        except BaseException:
+            record.forget(sampling)  # there will be no picture of it
+            raise
+        record.finish()
+        return samples
 
     def predict(executor: WrapperExecutor, x: Tensor, timestep: Tensor, model_options=None, seed=None) -> Tensor:
         return executor(x, timestep, listening(model_options, x, listener), seed)

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 
 from uniportrait_core.errors import UniPortraitError
 from uniportrait_core.results.drawing import COLOURS, draw_routing
-from uniportrait_core.results.routing_report import choose_steps, report_picture
-from uniportrait_core.routing.record import RoutingRecord
+from uniportrait_core.results.routing_report import choose_steps, maps_of, report_picture
+from uniportrait_core.routing.record import MOST_SAMPLINGS, RoutingRecord
 
 LATENT = (8, 12)
 
@@ -29,8 +29,32 @@ def test_levels_keep_their_order_and_average_over_layers():
     assert first.shape == (1, 3, *LATENT)
     assert (first[0, 0, :, :6] == 1).all() and (first[0, 0, :, 6:] == 0.5).all() and (first[0, 1, :, 6:] == 0.5).all()
     assert (second[0, 2] == 1).all()
-    record.clear()
+    record.begin()
     assert record.maps() == []
+
+
+def test_samplings_are_kept_by_name_and_the_last_is_what_is_asked_for_without():
+    record = RoutingRecord()
+    for number in range(MOST_SAMPLINGS + 2):
+        record.begin(f"sampling {number}")
+        record.add(1.0, one_hot(torch.full(LATENT, number % 3)), LATENT, LATENT)
+        record.finish()
+    last = (MOST_SAMPLINGS + 1) % 3
+
+    def whose(*names: str) -> int:
+        (level,) = record.maps(names)
+        return int(level[0].mean(dim=(1, 2)).argmax())
+
+    assert whose() == whose("unknown") == last
+    assert [whose("unknown", f"sampling {number}", "sampling 3") for number in (2, 4)] == [2, 1]
+    assert record.is_gone(["unknown", "sampling 1"]) and not record.is_gone(["unknown", "sampling 2"])
+    assert not record.is_gone([]) and not record.is_gone(["sampling 2", "sampling 1"])
+    with pytest.raises(UniPortraitError, match="is from an earlier run .* its record had to make room for 8 later"):
+        maps_of(record, 1, ["sampling 1"])
+    record.begin("sampling 5")
+    assert record.maps() == record.maps(["sampling 5"]) == []
+    record.forget("sampling 5")
+    assert whose() == whose("sampling 5") == last
 
 
 def test_calls_that_see_parts_of_the_picture_make_one_map():

@@ -204,15 +204,29 @@ def front_end(
         node: id of the pack's node to wait for.
         settings: of the front end, beside those of all tests.
     """
+    with front_ends(server, 1, node, settings) as (shown,):
+        yield shown
+
+
+@contextmanager
+def front_ends(
+    server: ComfyClient, count: int, node: str = "LoadUniPortrait", settings: Mapping[str, object] | None = None
+) -> Iterator[list[FrontEnd]]:
+    """As `front_end`, in several browsers that know nothing of each other."""
     chromium = find_chromium()
     server.request("/settings", {**SETTINGS, **(settings or {})})
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
-        page = browser.new_page(viewport={"width": 1600, "height": 900}, device_scale_factor=SHARPER)
-        shown = FrontEnd(page)
-        shown.open(server.url, node)
+        browsers = [playwright.chromium.launch(executable_path=chromium, args=list(QUIET)) for _ in range(count)]
+        pages = [
+            browser.new_page(viewport={"width": 1600, "height": 900}, device_scale_factor=SHARPER)
+            for browser in browsers
+        ]
+        shown = [FrontEnd(page) for page in pages]
+        for one in shown:
+            one.open(server.url, node)
         yield shown
-        browser.close()
+        for browser in browsers:
+            browser.close()
 
 
 def save_jpeg(picture: Image.Image, path: Path, limit: int = 300_000) -> None:

@@ -87,7 +87,7 @@ class _Server:
         pass
 
 
-def _cache_settings() -> dict:
+def cache_settings() -> dict:
     """Newer hosts want the limits of their caches, of which a single run needs none."""
     newer = "cache_args" in inspect.signature(execution.PromptExecutor).parameters
     return {"cache_args": {"lru": 0, "ram": 0.0, "ram_inactive": 0.0}} if newer else {}
@@ -129,7 +129,7 @@ class Graph:
             each = [error, *(one for about in node_errors.values() for one in about["errors"])]
             raise GraphError(f"{error} {node_errors}", *(one["type"] for one in each))
         TAKEN.clear()
-        executor = execution.PromptExecutor(_Server(), **_cache_settings())
+        executor = execution.PromptExecutor(_Server(), **cache_settings())
         executor.execute(self.prompt, prompt_id, execute_outputs=outputs)
         for event, data in executor.status_messages:
             if event in ("execution_error", "execution_interrupted"):

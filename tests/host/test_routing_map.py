@@ -3,6 +3,7 @@
 import logging
 from importlib import import_module
 
+import nodes
 import numpy as np
 import pytest
 import torch
@@ -151,6 +152,67 @@ def test_every_sampler_has_a_record_of_its_own(unet, uniportrait, two):
     before = routing.maps()
     sample(second, steps=2)
     assert len(before) == len(routing.maps()) == 3 and len(later.maps()) == 2
+
+
+class Decode:
+    """In place of a VAE: a picture that comes from a latent."""
+
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"latent": ("LATENT", {})}}
+
+    def run(self, latent: dict):
+        return (latent["samples"].new_full((len(latent["samples"]), 128, 64, 3), 0.5),)
+
+
+def maps_in_one_graph(model: object, *latents: tuple[str, dict, int]) -> dict[str, list[torch.Tensor]]:
+    """The masks of a Routing Map behind each of several samplers that share a Record Routing.
+
+    `latents` are name, latent and seed of each; a batch is sampled picture by picture, as a list.
+    """
+    nodes.NODE_CLASS_MAPPINGS["TestDecode"] = Decode
+    graph = Graph()
+    prompts = {name: graph.give(value) for name, value in small.prompts().items()}
+    recorded = graph.add("UniPortraitRecordRouting", model=graph.give(model))
+    pictures = {}
+    for name, latent, seed in latents:
+        each = graph.add("RebatchLatents", latents=graph.give(latent), batch_size=1)
+        settings = {**small.SAMPLER, "seed": seed, "steps": 2, "cfg": 7.0}
+        sampled = graph.add("KSampler", model=recorded, latent_image=each, **prompts, **settings)
+        pictures[name] = graph.add("TestDecode", latent=sampled)
+    for name, picture in pictures.items():
+        settings = {"steps": "average", "opacity": 0.5, "min_share": 0.05}
+        map_ = graph.add("UniPortraitRoutingMap", routing=[recorded[0], 1], image=picture, **settings)
+        graph.take_list([map_[0], 1], name)
+    return graph.run()
+
+
+def test_a_map_is_of_the_sampling_that_its_picture_comes_from(unet, uniportrait, two):
+    """Whatever was sampled in between with the same record: here in the same graph, else in a prompt of another."""
+    model = apply(unet, uniportrait, two)
+    latents = {"first": (blank(1), 1), "second": (blank(1), 2), "list": (blank(2), 3)}
+    alone = {name: maps_in_one_graph(model, (name, *about))[name] for name, about in latents.items()}
+    together = maps_in_one_graph(model, *((name, *about) for name, about in latents.items()))
+    for name, maps in alone.items():
+        assert all(map(torch.equal, maps, together[name])), name
+    assert not torch.equal(alone["first"][0], alone["second"][0])
+    assert [len(maps) for maps in alone.values()] == [1, 1, 2]
+    assert not torch.equal(*alone["list"])
+
+
+def test_nothing_is_kept_of_a_sampling_that_failed(unet, uniportrait, two):
+    model, routing = record(apply(unet, uniportrait, two))
+    sample(model, steps=3)
+    before = routing.maps()
+    failing = model.clone()
+    failing.set_model_sampler_post_cfg_function(lambda _: 1 / 0)
+    with pytest.raises(GraphError, match="division by zero"):
+        sample(failing, steps=2)
+    assert all(map(torch.equal, routing.maps(), before)) and len(before) == 3
 
 
 def test_as_many_people_at_all_times(unet, uniportrait, two):

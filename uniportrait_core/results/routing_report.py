@@ -1,7 +1,7 @@
 """Reading a record of routing: which steps, who has how much, and who will be missing."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import UniPortraitError, named
 from ..faces.detection import Face
-from ..routing.record import RoutingRecord
+from ..routing.record import MOST_SAMPLINGS, RoutingRecord
 from ..routing.regions import WHOLE, Window
 
 ABOUT_TO_BE_MISSING = 0.02  # share of what all have together, on average over steps
@@ -57,9 +57,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def maps_of(record: RoutingRecord, pictures: int) -> list[Tensor]:
-    """`record.maps()`. Raises UniPortraitError where nothing was recorded, or where other pictures were."""
-    levels = record.maps()
+def maps_of(record: RoutingRecord, pictures: int, samplings: Sequence[Hashable] = ()) -> list[Tensor]:
+    """`record.maps(samplings)`.
+
+    Raises UniPortraitError where nothing was recorded, where other pictures were, or where it is no longer kept.
+    """
+    if record.is_gone(samplings):
+        raise UniPortraitError(
+            "image at Routing Map is from an earlier run that ComfyUI has kept, and its record had to make room for "
+            f"{MOST_SAMPLINGS} later ones. Change the seed of the sampler, or another input, so that it samples again."
+        )
+    levels = record.maps(samplings)
     if not levels:
         raise UniPortraitError(
             "The record at Routing Map is empty: no picture was sampled with the model of its Record Routing, or the "

@@ -1,10 +1,14 @@
 """What the router decided while pictures were sampled: per noise level, the average over layers (paper figure 6)."""
 
+from collections.abc import Hashable, Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .regions import WHOLE, Window
+
+MOST_SAMPLINGS = 8  # whose records are kept
 
 
 def shares_of(decision: Tensor, people: int) -> Tensor:
@@ -18,21 +22,38 @@ def shares_of(decision: Tensor, people: int) -> Tensor:
 
 
 class RoutingRecord:
-    """Who had which spot, at every noise level of the last sampling.
+    """Who had which spot, at every noise level of a sampling: of the last one, and of some before it.
+
+    Samplings are told apart by names that whoever records gives them. A host that keeps pictures of an earlier sampling
+    may ask for theirs again.
 
     Attributes:
-        incomplete: whether something was left out.
+        incomplete: whether something was left out of the last sampling.
     """
 
     def __init__(self) -> None:
-        # Sums over layers: of shares, (people, pictures, height, width), and of the layers that saw a spot, (1, …).
-        self._levels: dict[float, tuple[Tensor, Tensor]] = {}
+        # By name the sums over layers at each noise level: of shares, (people, pictures, height, width), and of the
+        # layers that saw a spot, (1, …).
+        self._samplings: dict[Hashable, dict[float, tuple[Tensor, Tensor]]] = {}
+        self._levels: dict[float, tuple[Tensor, Tensor]] = {}  # of the last sampling
+        self._gone: set[Hashable] = set()
         self.incomplete = False
 
-    def clear(self) -> None:
-        """Forget what was recorded: another sampling begins."""
-        self._levels.clear()
+    def begin(self, sampling: Hashable = None) -> None:
+        """A sampling of this name begins. Where there are too many, the oldest goes."""
+        self.forget(sampling)
+        self._levels = self._samplings[sampling] = {}
+        self._gone.discard(sampling)
         self.incomplete = False
+        if len(self._samplings) > MOST_SAMPLINGS:
+            oldest = next(iter(self._samplings))
+            self.forget(oldest)
+            self._gone.add(oldest)
+
+    def forget(self, sampling: Hashable = None) -> None:
+        """A sampling of this name came to nothing, or begins anew."""
+        self._samplings.pop(sampling, None)
+        self._levels = next(reversed(self._samplings.values()), {})
 
     def add(
         self, sigma: float, shares: Tensor, grid: tuple[int, int], latent: tuple[int, int], window: Window = WHOLE
@@ -66,10 +87,20 @@ class RoutingRecord:
         for sigma, (total, seen) in self._levels.items():
             self._levels[sigma] = total.cpu(), seen.cpu()
 
-    def maps(self) -> list[Tensor]:
+    def is_gone(self, samplings: Iterable[Hashable]) -> bool:
+        """Whether the first of these samplings that was ever recorded had to make room for later ones."""
+        known = self._samplings.keys() | self._gone
+        return next((name for name in samplings if name in known), None) in self._gone
+
+    def maps(self, samplings: Iterable[Hashable] = ()) -> list[Tensor]:
         """The average over layers at each noise level, in the order of sampling.
+
+        Args:
+            samplings: names; the first that is known counts, or the last sampling where none is.
 
         Returns:
             Each (pictures, people, height, width), 0..1, of the latent's size; 0 for all where nobody has a part.
         """
-        return [(total / seen.clamp(min=1)).movedim(1, 0) for total, seen in self._levels.values()]
+        found = (self._samplings[name] for name in samplings if name in self._samplings)
+        levels = next(found, self._levels)
+        return [(total / seen.clamp(min=1)).movedim(1, 0) for total, seen in levels.values()]

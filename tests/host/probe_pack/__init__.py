@@ -1,4 +1,4 @@
-"""Nodes of the endurance tests: one counts what lives in the server, one lets sampling fail."""
+"""Nodes of the endurance tests: one counts what lives in the server, one lets sampling fail; and those of the crowd."""
 
 import gc
 
@@ -6,6 +6,8 @@ import psutil
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.patcher_extension import WrappersMP
+
+from . import crowd
 
 
 class ProbeCount:
@@ -127,4 +129,4 @@ def wrappers(model) -> int:
 
 
 # Not in so many words: catalogues of nodes look for a mapping in the source of every pack.
-NODE_CLASS_MAPPINGS = {node.__name__: node for node in (ProbeCount, ProbeFail)}
+NODE_CLASS_MAPPINGS = {node.__name__: node for node in (ProbeCount, ProbeFail, *crowd.NODES)}
