@@ -30,7 +30,7 @@ from uniportrait_core.faces.yunet_detector import YuNetDetector
 from uniportrait_core.files.checkpoint import load_backbone, load_faceid, load_ip_adapter, load_router
 from uniportrait_core.files.identity_file import load_face_id, save_face_id
 from uniportrait_core.files.identity_header import read_thumbnail, read_thumbnails
-from uniportrait_core.routing.router import fold, route
+from uniportrait_core.routing.router import first_layer, fold, route
 from uniportrait_core.style.ip_adapter import IPAdapter
 
 Tensors = dict[str, Tensor]
@@ -114,7 +114,7 @@ def _router(path: Path) -> Tensors:
     for i, layer in enumerate(weights.layers):
         tokens = torch.ones(2, layer.aggregate[0].shape[1], layer.key_in[0].shape[1])
         x = torch.ones(1, 6, layer.query_in[0].shape[1])
-        route(x, layer.query_in, fold(layer, tokens), people=2)
+        route(x, first_layer(layer), fold(layer, tokens))
         parts = {"to_q_router.2.weight": layer.query_out, "to_k_router.2.weight": layer.key_out}
         pairs = (("to_q_router.0", layer.query_in), ("to_k_router.0", layer.key_in), ("aggr_router", layer.aggregate))
         parts |= {f"{name}.{leaf}": t for name, pair in pairs for leaf, t in zip(("weight", "bias"), pair, strict=True)}
