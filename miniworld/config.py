@@ -9,7 +9,7 @@ class Budget:
 
     Attributes:
         steps: of the optimizer.
-        seconds: on the machine at hand; stages I and II do not look at it.
+        seconds: on the machine at hand.
         batch: pictures per step.
         rate: highest learning rate.
     """

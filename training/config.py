@@ -176,6 +176,7 @@ class Run(Table):
     Attributes:
         output: folder of checkpoints, logs and exported weights.
         steps: of the optimizer.
+        seconds: after which a start ends with what it has, if it has not taken all steps before; 0 for no limit.
         batch: pictures per process and pass.
         accumulation: passes per step.
         precision: "no" is float32.
@@ -192,6 +193,7 @@ class Run(Table):
 
     output: Path
     steps: Count
+    seconds: Annotated[float, Field(ge=0)] = 0.0
     batch: Count
     accumulation: Count = 1
     precision: Literal["no", "fp16", "bf16"] = "no"

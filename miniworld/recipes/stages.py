@@ -99,7 +99,14 @@ def settings_of(job: Job, variant: Variant) -> Settings:
         # Who is in a small picture is decided at high noise, which an even loss gives next to no weight.
         "loss": {"min_snr": 0.01, "noisy_share": 0.7, "face_weight": 4.0},
         "optimizer": {"learning_rate": budget.rate, "warmup": min(100, budget.steps // 10)},
-        "run": {"output": output, "steps": budget.steps, "batch": budget.batch, "ema": 0.99, "checkpoint_every": 100},
+        "run": {
+            "output": output,
+            "steps": budget.steps,
+            "seconds": budget.seconds,
+            "batch": budget.batch,
+            "ema": 0.99,
+            "checkpoint_every": 100,
+        },
         "preview": {"every": 0},
     }
     before = {"single": files.faceid, "multi": files.router}.get(job.name)  # an ablation begins anew

@@ -95,6 +95,15 @@ def test_stage_two_starts_from_stage_one(one, tmp_path):
     assert "routing/0" in log.Tags()["images"]
 
 
+def test_a_start_ends_in_time_and_the_next_goes_on(tmp_path):
+    steps = []
+    for _ in range(2):
+        run("single", tmp_path, run={"steps": 10_000, "seconds": 1.0})
+        with safe_open(tmp_path / "run" / FILES["single"], "pt") as file:
+            steps.append(json.loads(file.metadata()["uniportrait.training"])["step"])
+    assert 0 < steps[0] < steps[1] < 10_000 and steps[1] == steps_of(tmp_path)
+
+
 def test_two_processes_are_one(tmp_path):
     """Two processes with batches of two against one of four, after three steps of stage II."""
     changes = {"optimizer": {"learning_rate": 1e-4}, "run": {"ema": 0, "stage_one": str(stage_one(tmp_path))}}

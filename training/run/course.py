@@ -78,17 +78,20 @@ def run_stage(path: Path, stage: str) -> Path:
             return [draw(network, frozen, scheduler, batch, preview, choice, detector) for batch in batches]
 
     bar = tqdm(total=run.steps, initial=trainer.step, desc=f"stage {stage}", unit="step", disable=not main)
+    started = time.monotonic()
     with Log(run.output if main else None, trainer.step) as log, bar:
         for batches in steps_of(trainer, portraits):
             pictures = len(batches) * run.batch * accelerator.num_processes
             log.numbers(trainer.step + 1, trainer.take_step(batches), pictures)
             bar.update()
-            last = trainer.step == run.steps
+            last = trainer.step == run.steps or _is_over(accelerator, started, run.seconds)
             if last or trainer.step % run.checkpoint_every == 0:
                 trainer.save()
             if main and preview.every and (last or trainer.step % preview.every == 0):
                 log.pictures(trainer.step, previews())
             accelerator.wait_for_everyone()
+            if last:
+                break
     if main:
         export(trainer.weights(), config, stage, kind_of(network.unet), trainer.step, run.output)
     accelerator.wait_for_everyone()
@@ -198,6 +201,14 @@ def steps_of(trainer: Trainer, portraits: Portraits) -> Iterator[list[Batch]]:
             yield step
     except UniPortraitError as error:  # of a reading process it comes with that process's traceback in front
         raise UniPortraitError(str(error).rstrip().rsplit(f"{UniPortraitError.__name__}: ", 1)[-1]) from None
+
+
+def _is_over(accelerator: Accelerator, started: float, seconds: float) -> bool:
+    """Whether the time is up for any process: they end together."""
+    if not seconds:
+        return False
+    mine = torch.tensor([float(time.monotonic() - started >= seconds)], device=accelerator.device)
+    return bool(accelerator.reduce(mine, "sum"))
 
 
 def _time_of_a_pass(trainer: Trainer, portraits: Portraits) -> float:

@@ -252,7 +252,17 @@ class Trainer:
     def _free(self) -> dict:
         """All else that makes a difference."""
         apart = {"data": {"shards", "workers", "detector"}, "base": True, "preview": True, "resampler": True}
-        places = {"output", "stage_one", "start_from", "steps", "keep", "checkpoint_every", "batch", "accumulation"}
+        places = {
+            "output",
+            "stage_one",
+            "start_from",
+            "steps",
+            "seconds",
+            "keep",
+            "checkpoint_every",
+            "batch",
+            "accumulation",
+        }
         return self.config.model_dump(mode="json", exclude=apart | {"run": places})
 
     def _scaler(self) -> dict:
