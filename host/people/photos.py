@@ -26,11 +26,17 @@ def check_photos(image: Tensor) -> None:
     Raises UniPortraitError where it is empty, not RGB, or too small.
     """
     photos, height, width, channels = image.shape if image.ndim == 4 else (0, 0, 0, 0)
-    if channels != 3 or photos == 0 or min(height, width) < MIN_SIDE:
-        raise UniPortraitError(
-            f"image is {photos} pictures of {width}×{height} pixels with {channels} channels; needed are RGB pictures "
-            f"(3 channels) of {MIN_SIDE} pixels or more. Connect Load Image, or remove the alpha channel."
-        )
+    if channels == 3 and photos and min(height, width) >= MIN_SIDE:
+        return
+    cure = "Connect Load Image"
+    if channels == 4:
+        cure = "Remove the alpha channel"
+    elif channels == 3 and photos:
+        cure = "Take a larger photo"
+    raise UniPortraitError(
+        f"image is {photos} picture{'s' * (photos != 1)} of {width}×{height} pixels with {channels} channels; needed "
+        f"are RGB pictures (3 channels) of {MIN_SIDE} pixels or more. {cure}."
+    )
 
 
 def to_pixels(image: Tensor) -> Iterator[np.ndarray]:
