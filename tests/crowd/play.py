@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from comfy_client import ComfyClient
+from comfy_client import ComfyClient, ServerError
 
 from .graphs import SAVED, Order, graph, node
 from .outcome import BEGIN, ERROR, INTERRUPTED, STEP, SUCCESS, Outcome
@@ -18,7 +18,8 @@ from .schedule import CALM, DELETE, FREE, INTERRUPT, QUEUE, UNLOAD, WAIT, Action
 from .visitors import Visitor, queue_of
 
 MOST_WAITING = 5  # prompts
-PATIENCE = 600  # seconds without an end of any prompt
+PATIENCE = 300  # seconds without an end of any prompt
+DEAD = "(prompt_worker)"  # in the server's log where the thread that runs prompts has ended
 LATE = 30  # seconds that a message may take
 ENDS = {"execution_success": SUCCESS, "execution_error": ERROR, "execution_interrupted": INTERRUPTED}
 OURS = (*ENDS, "executed", BEGIN, STEP)  # messages that are for one client alone
@@ -136,9 +137,9 @@ class _Stage:
         while sum(map(len, found := queue_of(self.server))) > most:
             if found != last:
                 last, since = found, time.monotonic()
-            if time.monotonic() - since > PATIENCE:
-                raise TimeoutError(f"no prompt has ended for {PATIENCE} s\n{self.server.log(40)}")
-            time.sleep(0.05)
+            if time.monotonic() - since > PATIENCE or DEAD in self.server.log():
+                raise ServerError(f"The server runs nothing any more.\n{self.server.log(60)}")
+            time.sleep(0.1)
 
     def _listen(self) -> None:
         """Hear what everybody is told, until they know how their prompts ended."""

@@ -122,7 +122,19 @@ def with_little_memory(execute):
     return executed
 
 
+def with_enough_memory(load):
+    """The host's loading of models, in which memory never runs out: it would leave out matrices of LoRAs, anybody's."""
+
+    @wraps(load)
+    def loaded(*arguments, **named):
+        with torch._C.DisableTorchFunction():
+            return load(*arguments, **named)
+
+    return loaded
+
+
 execution.PromptExecutor.execute = with_little_memory(execution.PromptExecutor.execute)
+comfy.model_management.load_models_gpu = with_enough_memory(comfy.model_management.load_models_gpu)
 
 
 def bits(value) -> str:
