@@ -151,7 +151,7 @@ def test_sizes_that_it_was_not_trained_for():
 def test_a_partial_clone_says_what_is_missing(pack, core, tmp_path, gone):
     shutil.copytree(SHIPPED, tmp_path / "weights")
     (tmp_path / "weights" / gone).unlink()
-    with pytest.raises(core("errors").UniPortraitError, match=f"(?s){Path(gone).name}.*install the pack again"):
+    with pytest.raises(core("errors").UniPortraitError, match=f"(?s){Path(gone).name}.*Install the pack again"):
         load_from(pack, tmp_path / "weights")
 
 
@@ -161,7 +161,7 @@ def test_weights_that_are_cut_short_say_so(pack, core, tmp_path):
     tensors = load_file(file)
     tensors.pop("conv_in.weight")
     save_file(tensors, file)
-    with pytest.raises(core("errors").UniPortraitError, match="(?s)mini world cannot be read.*install the pack again"):
+    with pytest.raises(core("errors").UniPortraitError, match="(?s)mini world cannot be read.*Install the pack again"):
         load_from(pack, tmp_path / "weights")
 
 

@@ -253,5 +253,5 @@ def test_nodes_that_need_a_face(encoded, clip, images, uniportrait, unet, core):
 
 
 def similarity(weights, face_id, image):
-    settings = {"detector": object(), "min_confidence": 0.5, "threshold": 0.4}
+    settings = {"detector": lambda _photo: [], "min_confidence": 0.5, "threshold": 0.4}
     return run_node("UniPortraitFaceSimilarity", uniportrait=weights, face_id=face_id, image=image, **settings)
