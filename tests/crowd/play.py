@@ -18,7 +18,7 @@ from .schedule import CALM, DELETE, FREE, INTERRUPT, QUEUE, UNLOAD, WAIT, Action
 from .visitors import Visitor, queue_of
 
 MOST_WAITING = 5  # prompts
-PATIENCE = 300  # seconds without an end of any prompt
+PATIENCE = 600  # seconds without an end of any prompt
 DEAD = "(prompt_worker)"  # in the server's log where the thread that runs prompts has ended
 LATE = 30  # seconds that a message may take
 ENDS = {"execution_success": SUCCESS, "execution_error": ERROR, "execution_interrupted": INTERRUPTED}
@@ -137,8 +137,10 @@ class _Stage:
         while sum(map(len, found := queue_of(self.server))) > most:
             if found != last:
                 last, since = found, time.monotonic()
-            if time.monotonic() - since > PATIENCE or DEAD in self.server.log():
-                raise ServerError(f"The server runs nothing any more.\n{self.server.log(60)}")
+            if DEAD in self.server.log():
+                raise ServerError(f"The thread that runs prompts has ended.\n{self.server.log(60)}")
+            if time.monotonic() - since > PATIENCE:
+                raise ServerError(f"No prompt has ended for {PATIENCE} s, with {found} open.\n{self.server.log(60)}")
             time.sleep(0.1)
 
     def _listen(self) -> None:
