@@ -48,7 +48,7 @@ def checked(*own: str) -> Callable[[Callable], Callable]:
             given = signature.bind_partial(cls, *positional).arguments if positional else {}
             inputs = {**{name: value for name, value in given.items() if value is not cls}, **inputs}
             schema = cls.define_schema()
-            sockets = {socket.id: socket for socket in schema.inputs}
+            sockets = {socket.id: socket for socket in schema.inputs or ()}  # None where there are none, in older hosts
             for name, value in dict(inputs).items():
                 if value is None and name in sockets and sockets[name].optional:
                     del inputs[name]

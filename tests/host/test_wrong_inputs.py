@@ -67,7 +67,7 @@ def test_sound_inputs_are_taken(wrong, node):
     import nodes as host_nodes
 
     name, dice = wrong.ids[node], random.Random(1)
-    sockets = {socket.id: socket for socket in host_nodes.NODE_CLASS_MAPPINGS[name].define_schema().inputs}
+    sockets = {socket.id: socket for socket in host_nodes.NODE_CLASS_MAPPINGS[name].define_schema().inputs or ()}
     wrong._in_graph(name, wrong.sound_inputs(name, sockets, dice), set(), dice)
 
 

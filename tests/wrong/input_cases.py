@@ -99,7 +99,7 @@ class Nodes:
         dice = Random(f"{seed}:{number}")
         node = only or dice.choice(self.ids)
         schema = host_nodes.NODE_CLASS_MAPPINGS[node].define_schema()
-        sockets = {socket.id: socket for socket in schema.inputs}
+        sockets = {socket.id: socket for socket in schema.inputs or ()}
         inputs = self.sound_inputs(node, sockets, dice)
         changed = dice.sample(list(sockets), min(len(sockets), dice.choice([1, 1, 1, 2, 3])))
         for name in changed:
