@@ -21,8 +21,8 @@ if HOST:
 else:
     collect_ignore_glob = ["test_*.py"]
 
-# They take longest; begun last, they would keep one process busy while the others have nothing left to do. The first has
-# a server and two browsers beside the tests, whose processes are smallest at the beginning.
+# They take longest; begun last, they would keep one process busy while the others have nothing left to do. The first
+# has a server and two browsers beside the tests, whose processes are smallest at the beginning.
 LONG = (
     "test_many_at_once.py",
     "test_workflows.py",
