@@ -83,7 +83,12 @@ def _train(options: argparse.Namespace) -> int:
 
     set_up_logging()
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    preset = preset_of(options.preset, options.scale, {key: _by_name(getattr(options, key)) for key in BUDGETS})
+    budgets = {key: _by_name(getattr(options, key)) for key in BUDGETS}
+    if unknown := set().union(*budgets.values()) - PRESETS[options.preset].budgets.keys():
+        known = ", ".join(PRESETS[options.preset].budgets)
+        print(f"{', '.join(sorted(unknown))}: no such network, needed is one of {known}. Correct it.", file=sys.stderr)
+        return 2
+    preset = preset_of(options.preset, options.scale, budgets)
     if options.scenes or options.people:
         from dataclasses import replace
 

@@ -90,7 +90,7 @@ def train_unet(job: Job) -> None:
 
 
 def noised(moments: Tensor, vae: AutoencoderKL, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures at noise levels by chance: the levels, the noise, and the latents with it.
+    """Pictures at noise levels by chance, the highest most often: the levels, the noise, and the latents with it.
 
     Args:
         moments: of the pictures, (batch, 2 · channels, height, width).
@@ -98,12 +98,9 @@ def noised(moments: Tensor, vae: AutoencoderKL, kept: Tensor) -> tuple[Tensor, T
     """
     mean, spread = moments.float().chunk(2, dim=1)
     latents = scaled(vae.config, mean + spread * torch.randn_like(mean))
-    place = torch.rand(2, len(latents), device=latents.device)
-    time = (
-        (torch.where(place[0] < HIGH_SHARE, HIGH + (1 - HIGH) * place[1], place[1]) * len(kept))
-        .long()
-        .clamp(max=len(kept) - 1)
-    )
+    kind, place = torch.rand(2, len(latents), device=latents.device)
+    place = torch.where(kind < HIGH_SHARE, HIGH + (1 - HIGH) * place, place)
+    time = (place * len(kept)).long().clamp(max=len(kept) - 1)  # where rounding has made it 1
     share, noise = kept[time][:, None, None, None], torch.randn_like(latents)
     return time, noise, share.sqrt() * latents + (1 - share).sqrt() * noise
 

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 # and floors below; what is not in a room has one of its own.
 FLOORS = {
     "uniportrait_core": (
-        "errors", "ordinary_file", "faces", "embedding", "routing", "attention", "style", "results", "files",
+        "errors", "ordinary_file", "tensor_checks", "faces", "embedding", "routing", "attention", "style", "results",
+        "files",
     ),
     "host": ("models", "people", "unet", "style", "web"),
     "nodes": (),

@@ -15,7 +15,6 @@ from torch import Tensor
 import wrong_files
 from small_files import flat, published, write
 from standins.yunet import write_yunet
-from uniportrait_core.embedding.tensor_checks import check_numbers, check_shapes, layer_count
 from uniportrait_core.errors import UniPortraitError, named, reason
 from uniportrait_core.faces import yunet_detector
 from uniportrait_core.faces.trial import survives
@@ -23,6 +22,7 @@ from uniportrait_core.faces.yunet_detector import YuNetDetector
 from uniportrait_core.files.checkpoint import load_backbone, load_faceid, load_ip_adapter, load_router
 from uniportrait_core.files.identity_file import load_face_id, save_face_id
 from uniportrait_core.files.identity_header import read_thumbnails
+from uniportrait_core.tensor_checks import check_numbers, check_shapes, layer_count
 from wrong.demands import faults, faults_of_text
 from wrong.files import people
 from wrong.traps import MARK, bomb

@@ -17,7 +17,7 @@ from miniworld.data.pixels import to_unit
 from miniworld.data.shards import scene_of
 from miniworld.data.store import Store
 from miniworld.files import Files
-from miniworld.nets.base_model import SCALING_FACTOR, new_text_encoder, new_unet, new_vae
+from miniworld.nets.base_model import SCALING_FACTOR, new_schedule, new_text_encoder, new_unet, new_vae
 from miniworld.nets.classifiers import new_classifiers
 from miniworld.nets.norms import lean
 from miniworld.nets.recognisers import new_backbone, new_measuring_net
@@ -28,6 +28,7 @@ from miniworld.recipes import fit as loop
 from miniworld.recipes.detector import centre_loss
 from miniworld.recipes.lanes import RECIPES
 from miniworld.recipes.stages import STAGES, WITHOUT
+from miniworld.recipes.unet import noised
 from miniworld.world.picture import picture
 from training.frozen.faces import FaceEncoder
 from training.frozen.latents import load_vae, scaled, to_moments
@@ -229,3 +230,15 @@ def test_a_folder_may_hold_more_pictures_than_are_wanted(tmp_path):
         save_file({"pixels": torch.full((4, 1), number)}, tmp_path / f"{number:05d}.safetensors")
     store = Store(tmp_path, 2, torch.device("cpu"), ("pixels",)).wait()
     assert store.complete and store["pixels"].flatten().tolist() == [0] * 4 + [1] * 4
+
+
+def test_high_noise_is_drawn_most_often():
+    """And of every level what its share of the picture says."""
+    torch.manual_seed(0)
+    vae = new_vae(TINY)
+    kept = new_schedule().alphas_cumprod
+    moments = torch.ones(4000, 2 * vae.config.latent_channels, 1, 1)
+    time, noise, noisy = noised(moments, vae, kept)
+    assert (time >= 800).float().mean().item() == pytest.approx(0.7 + 0.3 * 0.2, abs=0.03)
+    assert time.min() < 10 and time.max() == 999
+    assert noisy.shape == noise.shape == (4000, vae.config.latent_channels, 1, 1)

@@ -1,5 +1,6 @@
 """Stages I and II, and their ablations, as the mini world trains them."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -7,12 +8,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from jobs_of_miniworld import job
+from miniworld.__main__ import main
 from miniworld.config import FULL, PRESETS, TINY
 from miniworld.data.shards import draw_all, shard_counts
 from miniworld.files import ABLATIONS, ALBUMS, Files
 from miniworld.nets.tokens import save_tokenizer
 from miniworld.recipes import stages
-from miniworld.recipes.lanes import PHASES, READS, RECIPES, SCENES, budget_of
+from miniworld.recipes.lanes import PHASES, READS, RECIPES, SCENES, budget_of, preset_of
 from miniworld.recipes.stages import STAGES, VARIANTS, WITHOUT, as_toml, encode_photos, settings_of
 from training.config import read_config
 from training.data.index import FILE, load_index
@@ -102,3 +104,19 @@ def test_features_are_made_once(trained, monkeypatch):
     encode_photos(replace(task, preset=replace(TINY, size=128)))
     assert made == list(ALBUMS.values())
     assert load_index(trained.root / "one").cache and (trained.root / "several" / FILE).is_file()
+
+
+def test_budgets_of_single_networks():
+    given = {"batch": {"unet": 16}, "rate": {"unet": 1e-4}, "seconds": {"single": 7}, "steps": {"single": 3}}
+    budgets, before = preset_of("full", 0.5, given).budgets, FULL.budgets
+    assert budgets["unet"] == replace(before["unet"], batch=16, rate=1e-4, seconds=0.5 * before["unet"].seconds)
+    assert budgets["single"] == replace(before["single"], steps=3, seconds=7)
+    assert budgets["vae"] == replace(before["vae"], seconds=0.5 * before["vae"].seconds)
+    assert all(isinstance(budget.batch, int) and isinstance(budget.steps, int) for budget in budgets.values())
+
+
+def test_a_budget_of_no_network(tmp_path, monkeypatch, capsys):
+    words = ["miniworld", "train", "--out", str(tmp_path / "out"), "--rate", "unet=1e-3", "nobody=1"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert main() == 2 and not (tmp_path / "out").exists()
+    assert "nobody: no such network, needed is one of backbone" in capsys.readouterr().err

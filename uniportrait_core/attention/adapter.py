@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..embedding.tensor_checks import check_shapes, layer_count
 from ..routing.router import RouterLayer
+from ..tensor_checks import check_shapes, layer_count
 
 PROJECTIONS = ("q", "k", "v", "out")
 # Axes of a router's tensors; those with # are of this layer alone.

@@ -179,24 +179,29 @@ class RegionAttention(_Tensors):
             hidden, x, query, kinds, record: likewise.
             shares: of each spot for each person, (people, rows or 1, spots) (`regions.region_shares`).
         """
-        shares, quick = shares.expand(-1, len(hidden), -1), fused.wanted(hidden, x, query, shares)
+        shares = shares.expand(-1, len(hidden), -1)
+        in_one_kernel = not record and fused.wanted(hidden, x, query, shares)  # which tells of winners, not of shares
         total = []
         for run in _runs(kinds, len(hidden)):
-            half, own, rows = self.halves[run.kind], shares[:, run.rows], run.rows
-            if quick and not record:
-                choice = None
-                if half.folded is not None:
-                    choice = Choice((0, 1), theta(x[rows], self.first), half.folded, half.chosen)
-                each = (half.key[None], half.value[None])
-                total.append(fused.add_attention(hidden[rows], query[rows], *each, [0], choice, own)[0])
+            half, rows = self.halves[run.kind], run.rows
+            part = hidden[rows], x[rows], query[rows], shares[:, rows]
+            if in_one_kernel:
+                total.append(self._fused(half, *part))
                 continue
+            before, spots, queries, own = part
             if half.folded is not None:  # among the people without a mask, the winner takes what remains
-                won = route(x[rows], self.first, half.folded)
+                won = route(spots, self.first, half.folded)
                 own = own * F.embedding(won, half.chosen).view(*own.shape[1:], -1).movedim(-1, 0)
             if record and run.kind == COND:
                 record(own, rows.start)
-            total.append(hidden[rows] + self._attended(half, query[rows], own))
+            total.append(before + self._attended(half, queries, own))
         return total[0] if len(total) == 1 else torch.cat(total)
+
+    def _fused(self, half: Half, hidden: Tensor, x: Tensor, query: Tensor, shares: Tensor) -> Tensor:
+        choice = None
+        if half.folded is not None:
+            choice = Choice((0, 1), theta(x, self.first), half.folded, half.chosen)
+        return fused.add_attention(hidden, query, half.key[None], half.value[None], [0], choice, shares)[0]
 
     @staticmethod
     def _attended(half: Half, query: Tensor, shares: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .tensor_checks import check_shapes, layer_count
+from ..tensor_checks import check_shapes, layer_count
 
 
 class UnitShape(NamedTuple):

@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .tensor_checks import check_shapes, layer_count
+from ..tensor_checks import check_shapes, layer_count
 
 HEAD_DIM = 64  # the one size that the weights do not show
 # Tensors that tell the sizes of all others.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import UniPortraitError, named, reason
 from ..ordinary_file import check_ordinary
+from ..tensor_checks import check_numbers
 from .detection import CANVAS, Face
 
 INPUT = 160  # the canvas is shrunk to this side, in pixels
@@ -71,9 +72,9 @@ class CentreDetector:
         """
         try:
             check_ordinary(file)
-            tensors = {key: value.float() for key, value in load_file(file).items()}
-            if broken := [key for key, value in tensors.items() if not value.isfinite().all()]:
-                raise ValueError(f"{broken[0]} holds NaN or infinity")
+            tensors = load_file(file)
+            check_numbers(tensors)
+            tensors = {key: value.float() for key, value in tensors.items()}
             self._net = CentreNet(tensors["down.0.0.weight"].shape[0])
             self._net.load_state_dict(tensors)
         except Exception as error:

@@ -14,10 +14,10 @@ from torch import Tensor
 from ..attention.adapter import IDLayer, LoRA, RouterLayer, id_layers, lora, router_layers
 from ..embedding.backbone import FaceBackbone
 from ..embedding.resampler import FaceIDResampler
-from ..embedding.tensor_checks import check_numbers, check_shapes
 from ..errors import UniPortraitError, named, reason
 from ..ordinary_file import check_ordinary
 from ..style.ip_adapter import IPAdapter, ip_adapter
+from ..tensor_checks import check_numbers, check_shapes
 from .metadata import Metadata, base_name, read_metadata
 
 Tensors = dict[str, Tensor]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..attention.adapter import IDLayer, keys_and_values
-from ..embedding.tensor_checks import check_shapes
+from ..tensor_checks import check_shapes
 
 AXES = {
     "image_proj.proj.weight": "all embedding",
