@@ -15,7 +15,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..uniportrait_core.embedding.identity import Identity
+from ..uniportrait_core.embedding.identity import Identity, OwnWords
 from ..uniportrait_core.errors import UniPortraitError, named
 from ..uniportrait_core.routing.record import RoutingRecord
 from ..uniportrait_core.style.ip_adapter import IPAdapter
@@ -185,6 +185,8 @@ def _people(value: object) -> tuple:
                 raise _WrongInputError(found, "people with tokens, (tokens, dim) of finite numbers", cure)
         if not isinstance(person.weight, Real) or not math.isfinite(person.weight):
             raise _WrongInputError(f"with a weight of person {number} that is none", "people with a weight", cure)
+        if not isinstance(person.words, OwnWords | None):
+            raise _WrongInputError(f"with words of person {number} that are none", "people, perhaps with words", cure)
     return tuple(value)
 
 
@@ -230,6 +232,11 @@ CHECKS: dict[str, Callable[[Any], object]] = {
         lambda vae: callable(getattr(vae, "encode", None)) and not isinstance(vae, str),
         "a VAE",
         "Connect Load VAE, or Load Checkpoint.",
+    ),
+    "CLIP": _has(
+        lambda clip: callable(getattr(clip, "tokenize", None)),
+        "a text encoder",
+        "Connect clip of Load Checkpoint, or another node that gives a CLIP.",
     ),
     "CLIP_VISION": _has(
         lambda clip: callable(getattr(clip, "encode_image", None)), "a CLIP vision model", "Connect Load CLIP Vision."

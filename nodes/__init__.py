@@ -17,6 +17,7 @@ from .loaders import (
     UniPortraitLoadIPAdapter,
     UniPortraitLoadMiniWorld,
 )
+from .own_words import UniPortraitOwnWords
 from .prompt_list import UniPortraitPromptList
 from .routing_map import UniPortraitRecordRouting, UniPortraitRoutingMap
 from .saved_faces import UniPortraitLoadFaceID, UniPortraitSaveFaceID
@@ -34,6 +35,7 @@ class UniPortraitExtension(ComfyExtension):
             UniPortraitDetectFaces,
             UniPortraitMixFaceID,
             UniPortraitAdjustFaceID,
+            UniPortraitOwnWords,
             UniPortraitFaceSimilarity,
             UniPortraitRecordRouting,
             UniPortraitRoutingMap,

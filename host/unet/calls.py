@@ -32,6 +32,8 @@ REFERENCE = "uniportrait_reference"  # how many pictures are sampled, the first 
 PAST_THE_CALL = (
     "a node runs the U-Net's blocks by itself, past ComfyUI's own call of it, as DeepCache does. Take that node away."
 )
+Sigmas = tuple[float, float]
+"""Noise levels, the highest and the lowest, between which something works."""
 NEGATIVE = ("neg", "uncond", "empty")  # parts of the names that guiders give prompts of no wish
 
 
@@ -48,6 +50,14 @@ class Part:
     kind: int
     size: tuple[int, int] | None = None
     window: Window = WHOLE
+
+
+def within(sigmas: Sigmas | None, sigma: Tensor | None) -> bool:
+    """Whether a noise level lies between two; where one is not known, it does."""
+    if sigmas is None or sigma is None:
+        return True
+    highest, lowest = sigmas
+    return lowest <= float(sigma.max()) <= highest
 
 
 def noted(model_options: Mapping[str, Any] | None, key: str, value: object) -> dict[str, Any]:

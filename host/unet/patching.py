@@ -12,6 +12,7 @@ from ..models.weights import Weights
 from .layers import check_unet, cross_attentions, preset_layers
 from .live_routing import LiveRouting, Viewer, add_live_routing
 from .lora import PREFIX, add_lora
+from .people_words import Words
 from .tap import APPLY, KEY, IDTap, add_tap
 
 
@@ -45,7 +46,8 @@ def with_people(
         routers = weights.router.layers if len(face_id) > 1 else [None] * len(layers)
         chosen = preset_layers(unet, preset)
         attention = {i: prepare(layers[i], routers[i], face_id, id_scale, heads[i]) for i in chosen}
-        tap = IDTap(attention, [person.mask for person in face_id], _sigmas(model, window))
+        masks = [person.mask for person in face_id]
+        tap = IDTap(attention, masks, _sigmas(model, window), words=_words(model, face_id))
         add_tap(patched, tap)
         if find_viewer and not tap.alone:
             faces = [person.thumbnail for person in face_id]
@@ -90,6 +92,21 @@ def _check(weights: Weights, face_id: FaceID, window: tuple[float, float]) -> No
         raise UniPortraitError(
             f"start_percent {start} is after end_percent {end}. Set start_percent below end_percent on Apply ID Router."
         )
+
+
+def _words(model: ModelPatcher, face_id: FaceID) -> Words | None:
+    """What is said of each person alone; None where nothing is."""
+    said = [person.words for person in face_id]
+    if not any(said):
+        return None
+    width = cross_attentions(model.model.diffusion_model)[0].to_k.in_features
+    for number, words in enumerate(said, start=1):
+        if words and words.tokens.shape[1] != width:
+            raise UniPortraitError(
+                f"Own words of person {number} of {len(face_id)} are {words.tokens.shape[1]} numbers wide, the model "
+                f"takes words of {width}. Connect the CLIP that comes with this model to the node that encodes them."
+            )
+    return Words(said, [_sigmas(model, words.window) if words else None for words in said])
 
 
 def _which_router(weights: Weights) -> str:

@@ -2,7 +2,8 @@
 
 While a layer is taken, two modules of ours stand in for its `to_q` and its `to_out`. The first keeps the layer's input
 and queries, the second adds ID attention to the attention output before the output projection. The host calls both
-whether or not another pack replaced the attention between them.
+whether or not another pack replaced the attention between them. Where people have words of their own, two more keep
+what `to_k` and `to_v` make of the scene's.
 
 They are modules and not hooks because of torch.compile: it never looks again for hooks in a UNet that it has compiled
 without them, but does notice that a module is another one. What the modules hold are inputs to what it compiles, so
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...uniportrait_core.attention.id_attention import IDAttention, Record
+from ...uniportrait_core.attention.id_attention import COND, IDAttention, Record, runs
+from ...uniportrait_core.attention.word_attention import Spoken, difference
+from ...uniportrait_core.routing.record import shares_of
 from .rows import Origins, Rows, by_row
 
 
@@ -32,6 +35,7 @@ class Addition:
         shares: the regions' shares for some queries, where people have region masks.
         record: told who has each spot, if anybody wants to know.
         pictures: of each part, if the first of them is a reference, to which nothing is added.
+        words: by number of the layer, what is said of each person alone, if anything is.
     """
 
     layers: Callable[[torch.device, torch.dtype], Mapping[int, IDAttention]]
@@ -41,6 +45,7 @@ class Addition:
     shares: Callable[[Tensor], Tensor] | None = None
     record: Record | None = None
     pictures: int | None = None
+    words: Mapping[int, Sequence[Spoken | None]] | None = None
 
 
 class StandIn(nn.Module):
@@ -85,11 +90,12 @@ def standing_in(modules: Sequence[StandIn]) -> Iterator[None]:
 
 
 class Site:
-    """A cross-attention layer (`attn2`), for whose `to_q` and `to_out` modules of ours can stand in."""
+    """A cross-attention layer (`attn2`), for whose projections modules of ours can stand in."""
 
     def __init__(self, attention: nn.Module, index: int):
-        self.index = index
+        self.index, self.attention = index, attention
         self.queries, self.output = _Queries(attention, self), _Output(attention, self)
+        self.scene = _Scene(attention, "to_k"), _Scene(attention, "to_v")
         self.addition: Addition | None = None
         self.x: Tensor | None = None
         self.query: Tensor | None = None
@@ -105,7 +111,8 @@ class Site:
         self.x = self.query = None
         self.worked = True
         self.told = told = []  # a layer that runs twice in a call is told of once: what runs last makes the picture
-        record = None if addition.record is None else lambda *run: told.append(run)
+        wanted = addition.record is not None or addition.words is not None
+        record = (lambda *run: told.append(run)) if wanted else None
         shares = None if addition.shares is None else addition.shares(query)
         layer = addition.layers(query.device, query.dtype)[self.index]
         self.origins = origins = addition.rows.origins
@@ -113,13 +120,40 @@ class Site:
             addition.rows.say_that_some_are_nobodys()
             return hidden
         if origins is None:
-            added = layer(hidden, x, query, addition.kinds, shares, record)
+            added = self._say(layer(hidden, x, query, addition.kinds, shares, record), query, addition.kinds)
             return added if addition.pictures is None else _spare_first(hidden, added, addition.pictures)
         own = [row or 0 for row in origins]
         if shares is not None and shares.shape[1] > 1:
             shares = by_row(shares, own, dim=1)
         kinds = [addition.kinds[row * len(addition.kinds) // addition.count] for row in own]
-        return _spare(hidden, layer(hidden, x, query, kinds, shares, record), origins, addition.pictures)
+        added = self._say(layer(hidden, x, query, kinds, shares, record), query, kinds)
+        return _spare(hidden, added, origins, addition.pictures)
+
+    def _say(self, added: Tensor, query: Tensor, kinds: Sequence[int]) -> Tensor:
+        """`added`, of ID attention, and so ours to change, with people's own words in conditional rows."""
+        words, scene = self.addition.words, [module.output for module in self.scene]
+        if words is None or None in scene:
+            return added
+        spoken = words[self.index]
+        for rows, shares in self._places(len(spoken), query, kinds):
+            own = [t.expand(len(query), -1, -1)[rows] for t in scene]
+            added[rows] += difference(query[rows], own, spoken, shares, self.attention.heads)
+        return added
+
+    def _places(self, people: int, query: Tensor, kinds: Sequence[int]) -> Iterator[tuple[slice, Tensor]]:
+        """Conditional rows, and who has which spot of them, (people, rows, spots)."""
+        for decision, first in self.told:
+            yield slice(first, first + decision.shape[-2]), shares_of(decision, people)
+        if not self.told:  # there is nobody to choose from
+            for run in runs(kinds, len(query)):
+                if run.kind == COND:
+                    everywhere = query.new_full((people, *query[run.rows].shape[:2]), 1 / people)
+                    yield run.rows, everywhere
+
+    def modules(self, addition: Addition) -> tuple[StandIn, ...]:
+        """What stands in for modules of the layer during a call."""
+        own = (self.queries, self.output)
+        return own if addition.words is None else (*own, *self.scene)
 
     def tell(self) -> None:
         """Let who wants to know hear of the layer's last run, of every row of the call once."""
@@ -144,7 +178,7 @@ def adding(sites: Sequence[Site], addition: Addition) -> Iterator[None]:
     for site in sites:
         site.addition, site.worked, site.told = addition, False, []
     try:
-        with standing_in([module for site in sites for module in (site.queries, site.output)]):
+        with standing_in([module for site in sites for module in site.modules(addition)]):
             yield
         if addition.record is not None:
             for site in sites:
@@ -153,6 +187,8 @@ def adding(sites: Sequence[Site], addition: Addition) -> Iterator[None]:
         for site in sites:
             site.addition = site.x = site.query = site.origins = None
             site.told = []
+            for module in site.scene:
+                module.output = None
 
 
 def _spare_first(before: Tensor, after: Tensor, pictures: int) -> Tensor:
@@ -180,6 +216,18 @@ class _Queries(StandIn):
         query = self.taken(x)
         self.site.x, self.site.query = x, query
         return query
+
+
+class _Scene(StandIn):
+    """In place of `to_k` or `to_v`: keeps what it makes of the scene's words."""
+
+    def __init__(self, attention: nn.Module, name: str):
+        super().__init__(attention, name)
+        self.output: Tensor | None = None
+
+    def forward(self, text: Tensor) -> Tensor:
+        self.output = self.taken(text)
+        return self.output
 
 
 class _Output(StandIn):

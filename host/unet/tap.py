@@ -18,9 +18,21 @@ from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor, nn
 
 from ...uniportrait_core.attention.id_attention import IDAttention
+from ...uniportrait_core.attention.word_attention import Spoken
 from ...uniportrait_core.routing.regions import Window, grid_size, region_shares
-from .calls import PAST_THE_CALL, Part, add_notes, has_parts, parts_of, pictures_with_reference, placed
+from .calls import (
+    PAST_THE_CALL,
+    Part,
+    Sigmas,
+    add_notes,
+    has_parts,
+    parts_of,
+    pictures_with_reference,
+    placed,
+    within,
+)
 from .layers import check_layers, cross_attentions
+from .people_words import Words
 from .rows import Rows, watched
 from .sites import Addition, Site, adding
 from .watch import recorder_of
@@ -42,18 +54,20 @@ class IDTap:
         self,
         layers: Mapping[int, IDAttention],
         masks: Sequence[Tensor | None],
-        sigmas: tuple[float, float] | None = None,
+        sigmas: Sigmas | None = None,
         node: str = APPLY,
+        words: Words | None = None,
     ):
         """
         Args:
             layers: ID attention by number of the cross-attention layer, in the order of the published weights.
             masks: region mask per person, (height, width), or None where the router decides; empty where the layers
                 add what is nobody's.
-            sigmas: noise levels (highest, lowest) between which the tap works; None for always.
+            sigmas: noise levels between which the tap works; None for always.
             node: title of the node whose tap it is, for messages.
+            words: what is said of each person alone, if anything is.
         """
-        self.layers = layers
+        self.layers, self.words = layers, words
         self.masks = None if all(mask is None for mask in masks) else masks
         self.people = len(masks)
         self.alone = self.people == 1 and self.masks is None  # the whole picture is one person's, without being routed
@@ -90,7 +104,10 @@ class IDTap:
         self._copy(x.device, dtype)  # torch.compile finds the copies there
         sites = self._sites(base.diffusion_model)
         options, rows = watched(options, self.rows)
-        with adding(sites, self._addition(options, x, dtype, rows)):
+        words = None
+        if self.words is not None:
+            words = self.words.now(base, sites, options.get("sigmas"), x.device, dtype)
+        with adding(sites, self._addition(options, x, dtype, rows, words)):
             result = plainly(options, **conditions)
         self.worked = bool(self.worked) or any(site.worked for site in sites)
         return result
@@ -113,14 +130,12 @@ class IDTap:
                 self.node,
             )
         self.worked, self.called, self.tiled = None, False, False
-        for kept in (self.sites, self.resident, self.shares, self.rows):
-            kept.clear()
+        for kept in (self.sites, self.resident, self.shares, self.rows, self.words):
+            if kept is not None:
+                kept.clear()
 
     def _active(self, sigma: Tensor | None) -> bool:
-        if self.sigmas is None or sigma is None:
-            return True
-        highest, lowest = self.sigmas
-        return lowest <= float(sigma.max()) <= highest
+        return within(self.sigmas, sigma)
 
     def _sites(self, unet: nn.Module) -> list[Site]:
         if unet not in self.sites:
@@ -129,14 +144,21 @@ class IDTap:
             self.sites[unet] = [Site(attentions[index], index) for index in self.layers]
         return self.sites[unet]
 
-    def _addition(self, options: Mapping[str, Any], x: Tensor, dtype: torch.dtype, rows: Rows) -> Addition:
+    def _addition(
+        self,
+        options: Mapping[str, Any],
+        x: Tensor,
+        dtype: torch.dtype,
+        rows: Rows,
+        words: Mapping[int, Sequence[Spoken | None]] | None,
+    ) -> Addition:
         parts = parts_of(options)
         shares = None if self.masks is None else self._shares(parts, x, dtype)
         recorder = None
         if self.people:
             recorder = recorder_of(options, parts, x, self)
         pictures = pictures_with_reference(options, len(x))
-        return Addition(self._on, len(x), rows, [part.kind for part in parts], shares, recorder, pictures)
+        return Addition(self._on, len(x), rows, [part.kind for part in parts], shares, recorder, pictures, words)
 
     def _on(self, device: torch.device, dtype: torch.dtype) -> dict[int, IDAttention]:
         return self.resident.get((device, dtype)) or self._copy(device, dtype)

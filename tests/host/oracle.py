@@ -49,9 +49,10 @@ def published(
     taken = modules if layers is None else [modules[index] for index in layers]
     routers = weights.router.layers if len(people) > 1 else [None] * len(modules)
     halves = [torch.stack([person.cond for person in people]), torch.stack([person.uncond for person in people])]
+    words = [person.words for person in people]
     for attn, layer, router in zip(modules, weights.layers, routers, strict=True):
         if attn in taken:
-            attn.forward = partial(_forward, attn, layer, router, halves, id_scale, half, pictures)
+            attn.forward = partial(_forward, attn, layer, router, halves, id_scale, half, pictures, words)
     hook = model.model.diffusion_model.register_forward_pre_hook(half.look, with_kwargs=True)
     try:
         yield
@@ -166,9 +167,9 @@ class _Half:
         return [int(torch.equal(text, self.negative[0].to(text))) for text in context]
 
 
-def _forward(attn, layer, router, halves, id_scale, half, pictures, x, context=None, value=None, mask=None, **_):
-    query = attn.to_q(x)
-    out = _attention(query, attn.to_k(context), attn.to_v(context if value is None else value), attn.heads)
+def _forward(attn, layer, router, halves, id_scale, half, pictures, words, x, context=None, value=None, mask=None, **_):
+    query, keys, values = attn.to_q(x), attn.to_k(context), attn.to_v(context if value is None else value)
+    out = _attention(query, keys, values, attn.heads)
     # The rows of the call, or those that a pack has made of them, each with a text of its own.
     for row, kind in enumerate(half.rows if len(half.rows) == len(x) else half.of(context)):
         if pictures and row % pictures == 0:  # a part's copies follow one another part by part
@@ -178,6 +179,15 @@ def _forward(attn, layer, router, halves, id_scale, half, pictures, x, context=N
         for n, person in enumerate(tokens):
             key, value = F.linear(person, layer.to_k).to(query), F.linear(person, layer.to_v).to(query)
             out[row] += id_scale * chosen[:, n, None] * _attention(query[row], key, value, attn.heads)
+            if words[n] and not kind:  # in place of the attention to the scene's words, to both
+                tokens_said = words[n].tokens.to(query)
+                joined = (
+                    torch.cat((keys[row], attn.to_k(tokens_said))),
+                    torch.cat((values[row], attn.to_v(tokens_said))),
+                )
+                more = _attention(query[row], *joined, attn.heads)
+                more -= _attention(query[row], keys[row], values[row], attn.heads)
+                out[row] += words[n].strength * chosen[:, n, None] * more
     return attn.to_out(out)
 
 

@@ -96,12 +96,12 @@ class RoutedAttention(_Tensors):
         Returns:
             The sum, of the same shape.
         """
-        runs = list(_runs(kinds, len(x)))
-        routed = [run for run in runs if self.folded[run.kind] is not None]
+        parts = list(runs(kinds, len(x)))
+        routed = [run for run in parts if self.folded[run.kind] is not None]
         if len(routed) <= 1 and fused.wanted(hidden, x, query):
             return self._fused(hidden, x, query, kinds, routed[0] if routed else None, record)
         winners: list[Tensor | None] = []  # of each part, (spots of all its rows,)
-        for run in runs:
+        for run in parts:
             if self.folded[run.kind] is None:
                 winners += [None] * run.parts
                 continue
@@ -119,7 +119,7 @@ class RoutedAttention(_Tensors):
         x: Tensor,
         query: Tensor,
         kinds: Sequence[int],
-        routed: "_Run | None",
+        routed: "Run | None",
         record: Record | None,
     ) -> Tensor:
         """In one kernel, which knows the routed parts as neighbours."""
@@ -182,7 +182,7 @@ class RegionAttention(_Tensors):
         shares = shares.expand(-1, len(hidden), -1)
         in_one_kernel = not record and fused.wanted(hidden, x, query, shares)  # which tells of winners, not of shares
         total = []
-        for run in _runs(kinds, len(hidden)):
+        for run in runs(kinds, len(hidden)):
             half, rows = self.halves[run.kind], run.rows
             part = hidden[rows], x[rows], query[rows], shares[:, rows]
             if in_one_kernel:
@@ -236,8 +236,8 @@ def _indices(kinds: Sequence[int]) -> list[int]:
     return [1 - kind for kind in kinds]
 
 
-class _Run(NamedTuple):
-    """Neighbouring parts of a kind."""
+class Run(NamedTuple):
+    """Neighbouring parts of a kind, COND or UNCOND, and their rows."""
 
     kind: int
     first: int
@@ -245,11 +245,12 @@ class _Run(NamedTuple):
     rows: slice
 
 
-def _runs(kinds: Sequence[int], rows: int) -> Iterator[_Run]:
+def runs(kinds: Sequence[int], rows: int) -> Iterator[Run]:
+    """Runs of the equal parts that some rows consist of."""
     first = 0
     for kind, run in groupby(kinds):
         parts = len(list(run))
-        yield _Run(kind, first, parts, slice(*(part * rows // len(kinds) for part in (first, first + parts))))
+        yield Run(kind, first, parts, slice(*(part * rows // len(kinds) for part in (first, first + parts))))
         first += parts
 
 

@@ -11,6 +11,21 @@ from ..errors import UniPortraitError
 
 
 @dataclass(frozen=True)
+class OwnWords:
+    """What is said of one person alone.
+
+    Attributes:
+        tokens: of a text encoder, (tokens, dim), float32, on the CPU.
+        strength: β, 0..1.
+        window: shares of the sampling, 0..1, between which they count.
+    """
+
+    tokens: Tensor
+    strength: float = 1.0
+    window: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
 class Identity:
     """One person as the diffusion model sees them; all tensors are on the CPU.
 
@@ -22,6 +37,7 @@ class Identity:
         thumbnail: the first aligned crop, (height, width, 3), uint8; None likewise.
         mask: where in the picture the person may be, (height, width), float32, 0..1; None leaves it to the router.
         weight: factor on id_scale for this person.
+        words: what is said of this person alone.
     """
 
     cond: Tensor
@@ -30,6 +46,7 @@ class Identity:
     thumbnail: Tensor | None = None
     mask: Tensor | None = None
     weight: float = 1.0
+    words: OwnWords | None = None
 
 
 FaceID = tuple[Identity, ...]
@@ -92,3 +109,22 @@ def adjust(face_id: FaceID, weight: float, masks: Sequence[Tensor] | None = None
             "Adjust every person before Combine Face IDs, or give a batch of as many masks."
         )
     return tuple(replace(person, weight=weight, mask=mask) for person, mask in zip(face_id, masks, strict=True))
+
+
+def say(face_id: FaceID, tokens: Tensor | None, strength: float, window: tuple[float, float]) -> FaceID:
+    """People with own words in place of those that they had; without tokens they have none.
+
+    Args:
+        face_id, tokens, strength, window: as in `OwnWords`.
+
+    Raises:
+        UniPortraitError: the window ends before it starts.
+    """
+    start, end = window
+    if start > end:
+        raise UniPortraitError(
+            f"start_percent {start} is after end_percent {end}. Set start_percent below end_percent on Own Words."
+        )
+    counts = tokens is not None and strength and start < end
+    words = OwnWords(tokens, strength, window) if counts else None
+    return tuple(replace(person, words=words) for person in face_id)
