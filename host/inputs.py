@@ -162,6 +162,9 @@ def _conditioning(value: object) -> list:
     pairs = value if isinstance(value, list | tuple) else ()
     if not pairs or not all(map(_is_prompt, pairs)):
         raise _WrongInputError(_what(value), "a prompt", "Connect CLIP Text Encode.")
+    for _, more in pairs:
+        if (mask := more.get("mask")) is not None and not _is_finite(mask, 2, 3):
+            raise _WrongInputError(f"with a mask that is {_what(mask)}", "one with a mask", "Set the mask again.")
     return value
 
 
@@ -178,16 +181,32 @@ def _people(value: object) -> tuple:
     if not isinstance(value, tuple | list) or not value or not all(isinstance(person, Identity) for person in value):
         raise _WrongInputError(_what(value), "people", cure)
     for number, person in enumerate(value, start=1):
-        for tokens in (person.cond, person.uncond):
-            plain = isinstance(tokens, Tensor) and _is_plain(tokens) and tokens.ndim == 2 and tokens.numel()
-            if not plain or not tokens.is_floating_point() or not tokens.isfinite().all():
-                found = f"with tokens of person {number} that are {_what(tokens)}, or not finite"
-                raise _WrongInputError(found, "people with tokens, (tokens, dim) of finite numbers", cure)
-        if not isinstance(person.weight, Real) or not math.isfinite(person.weight):
-            raise _WrongInputError(f"with a weight of person {number} that is none", "people with a weight", cure)
         if not isinstance(person.words, OwnWords | None):
             raise _WrongInputError(f"with words of person {number} that are none", "people, perhaps with words", cure)
+        words = () if person.words is None else (("tokens", person.words.tokens, 2),)
+        given = ((name, getattr(person, name), axes) for name, axes in (("embedding", 1), ("mask", 2)))
+        tokens = (("tokens", person.cond, 2), ("tokens", person.uncond, 2))
+        for name, numbers, axes in (*tokens, *words, *(one for one in given if one[1] is not None)):
+            if not _is_finite(numbers, axes):
+                found = f"with {name} of person {number}: {_what(numbers)}, or not finite"
+                raise _WrongInputError(found, f"people with {name} of finite numbers in {axes} axes", cure)
+        if person.thumbnail is not None and not _is_thumbnail(person.thumbnail):
+            found = f"with a thumbnail of person {number} that is {_what(person.thumbnail)}"
+            raise _WrongInputError(found, "people with a thumbnail, (height, width, 3), uint8", cure)
+        if not isinstance(person.weight, Real) or not math.isfinite(person.weight):
+            raise _WrongInputError(f"with a weight of person {number} that is none", "people with a weight", cure)
     return tuple(value)
+
+
+def _is_finite(value: object, *axes: int) -> bool:
+    """Whether it is a tensor of finite floating-point numbers, at least one, in as many axes."""
+    plain = isinstance(value, Tensor) and _is_plain(value) and value.is_floating_point()
+    return plain and value.ndim in axes and value.numel() > 0 and bool(value.isfinite().all())
+
+
+def _is_thumbnail(value: object) -> bool:
+    plain = isinstance(value, Tensor) and _is_plain(value) and value.dtype == torch.uint8
+    return plain and value.ndim == 3 and value.shape[-1] == 3 and value.numel() > 0
 
 
 def _instance(kind: type, words: str, cure: str) -> Callable[[object], object]:

@@ -30,8 +30,8 @@ class UniPortraitOwnWords(io.ComfyNode):
                     dynamic_prompts=True,
                     default="",
                     placeholder="a smiling woman in a red coat",
-                    tooltip="What is to be seen of this person. They count where the person is, beside the sampler's "
-                    "prompt. Empty: no words of their own.",
+                    tooltip="What is to be seen of this person. The words count where the person is, beside the "
+                    "sampler's prompt. Empty: no words of their own.",
                 ),
                 io.Float.Input(
                     "strength",

@@ -196,9 +196,38 @@ def test_flops_of_sdxl_at_real_size(core, pack, people, percent):
     assert 0 < 100 * (patched / plain - 1) <= percent
 
 
-def tapped(pack, layers, people):
+@pytest.mark.parametrize("people", [1, 2, 4])
+def test_flops_of_own_words_at_real_size(core, pack, people):
+    """Attention to 77 tokens for each person, and once more to the scene's; keys and values are made once."""
+    model = comfy.supported_models.SD15(SD15).get_model({}, device=torch.device("meta")).to("meta")
+    layers, said = real_size_layers(core, people), core("embedding.identity").OwnWords(torch.empty(77, DIM))
+    words = importlib.import_module(f"{pack.__name__}.host.unet.people_words").Words([said] * people, [None] * people)
+    options, plain = tapped(pack, layers, people, words=words), count(model, {})
+    once, added = (count(model, options) - count(model, tapped(pack, layers, people)) for _ in range(2))
+    assert 0 < 100 * added / plain <= 0.5 * people
+    spots = [(320, 4096)] * 5 + [(640, 1024)] * 5 + [(1280, 256)] * 5 + [(1280, 64)]
+    assert once - added == people * 2 * 2 * 77 * DIM * sum(channels for channels, _ in spots)
+    assert added == 2 * 2 * 77 * (1 + people) * sum(channels * keys for channels, keys in spots)
+
+
+def test_words_that_do_not_count_cost_nothing(unet, uniportrait, core, pack):
+    """But for a look at the noise level, which is two operations for the whole call."""
+    two = small.people(core, 2)
+    said = core("embedding.identity").OwnWords(recipe.noise("said", (77, DIM)), 1.0, (0.0, 0.5))
+    quiet, speaking = (
+        small.apply(unet, uniportrait, (dataclasses.replace(two[0], words=words), two[1]), lora_scale=0.0)
+        for words in (None, said)
+    )
+    late = operations(speaking, timestep=100.0)
+    late.subtract(operations(quiet, timestep=100.0))
+    assert +late == {"aten.max.default": 1, "aten.item.default": 1}
+    assert sum(operations(speaking, timestep=900.0).values()) > sum(operations(quiet, timestep=900.0).values()) + 100
+
+
+def tapped(pack, layers, people, **settings):
     """Options of a call with a tap."""
-    tap = importlib.import_module(f"{pack.__name__}.host.unet.tap").IDTap(dict(enumerate(layers)), [None] * people)
+    module = importlib.import_module(f"{pack.__name__}.host.unet.tap")
+    tap = module.IDTap(dict(enumerate(layers)), [None] * people, **settings)
     options = {}
     add_wrapper_with_key(WrappersMP.APPLY_MODEL, "uniportrait", tap, options)
     return options

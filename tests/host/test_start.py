@@ -23,6 +23,7 @@ NODES = {
     "UniPortraitDetectFaces",
     "UniPortraitMixFaceID",
     "UniPortraitAdjustFaceID",
+    "UniPortraitOwnWords",
     "UniPortraitFaceSimilarity",
     "UniPortraitRecordRouting",
     "UniPortraitRoutingMap",

@@ -59,7 +59,7 @@ def test_wrong_prompts(pack, guard, base, unlogged):
     assert not [ascii((outcome.about, outcome.faults)) for outcome in outcomes if outcome.faults]
 
 
-@pytest.mark.parametrize("node", range(20))
+@pytest.mark.parametrize("node", range(21))
 def test_sound_inputs_are_taken(wrong, node):
     """Otherwise what is refused would say nothing."""
     import random
@@ -200,6 +200,10 @@ def test_latents_that_are_none(pack, latent, found):
             [[torch.rand(1, 77, 2048), {}]],
             "positive at Style Reference is text of 2048 numbers a word, the model .* 768",
         ),
+        (
+            [[torch.rand(1, 77, 768), {"mask": torch.rand(1, 3, 64, 64)}]],
+            "positive at Style Reference is with a mask that is a tensor of shape",
+        ),
     ],
 )
 def test_prompts_that_do_not_fit(wrong, positive, found):
@@ -212,7 +216,12 @@ def test_prompts_that_do_not_fit(wrong, positive, found):
 def test_people_that_are_none(core):
     (person,) = small.people(core, 1)
     broken = replace(person, cond=torch.full((16, 768), math.nan))
-    for people in ((), None, "Anna", person, (person, None), (broken,), (replace(person, cond=torch.rand(3)),)):
+    muttering = replace(person, words=core("embedding.identity").OwnWords(torch.full((77, 768), math.nan)))
+    flat = replace(person, cond=torch.rand(3))
+    elsewhere = replace(person, mask=torch.rand(2, 8, 8))
+    faceless = replace(person, thumbnail=torch.zeros(112, 112, dtype=torch.uint8))
+    odd = [(one,) for one in (broken, flat, muttering, elsewhere, faceless)]
+    for people in ((), None, "Anna", person, (person, None), *odd):
         refused("UniPortraitAdjustFaceID", "face_id at Adjust Face ID is", face_id=people, weight=1.0)
 
 

@@ -67,7 +67,10 @@ class Nodes:
         other = run_node(
             "FaceIDEncode", uniportrait=uniportrait, clip_vision=clip, image=image.flip(1), structure_scale=0.1
         )
-        both = (*people, *other)
+        text = small.prompts()["positive"]
+        window = {"start_percent": 0.0, "end_percent": 1.0}
+        spoken = run_node("UniPortraitOwnWords", face_id=other, text="", strength=1.0, conditioning=text, **window)
+        both = (*people, *spoken)
         graph = Graph()
         self.routed = small.apply(unet, uniportrait, both)
         drawn = graph.give(self.routed)
@@ -78,8 +81,9 @@ class Nodes:
         sampled = graph.add("KSampler", model=record, latent_image=graph.give(latent), **prompts, **settings)
         graph.take(sampled, "sampled")
         graph.take([record[0], 1], "routing")
-        routing = graph.run()["routing"]
-        vae, text = styles.autoencoder(), small.prompts()["positive"]
+        graph.take([graph.add("UniPortraitLoadMiniWorld")[0], 1], "clip")
+        made = graph.run()
+        vae = styles.autoencoder()
         style = run_node(
             "UniPortraitStyleReference", model=unet, vae=vae, image=image, latent=latent, method="fixed noise", steps=2,
             guidance=2.0, fixed_noise=0, positive=text, negative=text,
@@ -90,7 +94,8 @@ class Nodes:
                 "UniPortraitFaceDetector", backend="mini world", model="mini-world-face_detector", provider="auto"
             ),
             "MASK": torch.rand(2, 8, 8), "LATENT": {"samples": torch.zeros(2, 4, 8, 8)}, "VAE": vae,
-            "CONDITIONING": text, "UNIPORTRAIT_ROUTING": routing, "UNIPORTRAIT_STYLE": style,
+            "CLIP": made["clip"], "CONDITIONING": text, "UNIPORTRAIT_ROUTING": made["routing"],
+            "UNIPORTRAIT_STYLE": style,
             "UNIPORTRAIT_IP_ADAPTER": run_node("UniPortraitLoadIPAdapter", ip_adapter=styles.IP_ADAPTER),
         }  # fmt: skip
 
@@ -155,6 +160,7 @@ class Nodes:
             "UniPortraitLoadIPAdapter": {"ip_adapter": styles.IP_ADAPTER},
             "UniPortraitLoadFaceID": {"face_id_file": "sound_00001_.safetensors"},
             "UniPortraitFaceDetector": {"backend": "mini world", "model": "mini-world-face_detector"},
+            "UniPortraitOwnWords": {} if "conditioning" in inputs else {"text": "in red", "clip": self.pool["CLIP"]},
         }
         if "ip_adapter" in inputs or "clip_vision" in inputs:
             inputs |= {name: self.pool[str(sockets[name].get_io_type())] for name in ("ip_adapter", "clip_vision")

@@ -52,7 +52,8 @@ def people_like(sound: tuple, dice: Random) -> object:
     changes = dice.choice(
         [{"cond": tokens}, {"uncond": tokens}, {"cond": tokens, "uncond": tokens}, {"weight": dice.choice(NUMBERS)},
          {"mask": image_like(dice)}, {"thumbnail": image_like(dice)}, {"embedding": image_like(dice)},
-         {"mask": torch.rand(9, 5)}, {"mask": torch.zeros(9, 5)}, {"embedding": torch.rand(512)}]
+         {"mask": torch.rand(9, 5)}, {"mask": torch.zeros(9, 5)}, {"embedding": torch.rand(512)},
+         {"words": dice.choice(["in red", 3, image_like(dice)])}, {"words": replace(sound[1].words, tokens=tokens)}]
     )  # fmt: skip
     changed = replace(person, **changes)
     return dice.choice([(changed,), (*sound, changed), (changed, changed), sound * 20, (), [], [person], person,
