@@ -132,7 +132,7 @@ class Site:
     def _say(self, added: Tensor, query: Tensor, kinds: Sequence[int]) -> Tensor:
         """`added`, of ID attention, and so ours to change, with people's own words in conditional rows."""
         words, scene = self.addition.words, [module.output for module in self.scene]
-        if words is None or None in scene:
+        if words is None or any(t is None for t in scene):
             return added
         spoken = words[self.index]
         for rows, shares in self._places(len(spoken), query, kinds):
