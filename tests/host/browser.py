@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import ConsoleMessage, Locator, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from comfy_client import ComfyClient
 
@@ -214,6 +214,7 @@ def front_ends(
 ) -> Iterator[list[FrontEnd]]:
     """As `front_end`, in several browsers that know nothing of each other."""
     chromium = find_chromium()
+    expect.set_options(timeout=TIMEOUT)
     server.request("/settings", {**SETTINGS, **(settings or {})})
     with sync_playwright() as playwright:
         browsers = [playwright.chromium.launch(executable_path=chromium, args=list(QUIET)) for _ in range(count)]

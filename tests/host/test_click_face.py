@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 import drawn_people
 from browser import VUE_NODES, FrontEnd, front_end
@@ -178,7 +178,7 @@ def test_every_face_is_framed_where_it_is(canvas: Canvas) -> None:
         assert box["x"] < left < box["x"] + box["width"] and box["y"] < top < box["y"] + box["height"]
         assert f"face {number + 1} of 3, " in button.get_attribute("aria-label")
         assert button.inner_text().startswith(f"{number}")
-    assert canvas.panel("detect").locator(".up-faces__face").count() == 3
+    expect(canvas.panel("detect").locator(".up-faces__face")).to_have_count(3)
     assert photo["width"] > 200 and photo["width"] / photo["height"] == pytest.approx(1.5, rel=0.02)
 
 
@@ -241,7 +241,7 @@ def test_another_photo_of_the_batch(canvas: Canvas) -> None:
     assert canvas.chosen("encode") == [1]
     canvas.face("encode", 2).click()  # which the second photo does not have
     lacking = canvas.panel("encode").locator(".up-faces__thumb.is-lacking")
-    assert lacking.count() == 1
+    expect(lacking).to_have_count(1)
     lacking.click()
     assert canvas.panel("encode").locator(".up-faces__note").inner_text().startswith("There is no face 2 here")
     for node in ("encode", "detect"):
@@ -252,7 +252,7 @@ def test_a_face_of_detect_faces_is_given_to_a_node(canvas: Canvas) -> None:
     """To one of those that take a face by its number: both are asked for, as there are two."""
     canvas.face("detect", 2).click()
     offered = canvas.panel("detect").locator(".up-faces__offer button")
-    assert offered.count() == 3
+    expect(offered).to_have_count(3)
     offered.nth(0).click()
     assert canvas.value("pick", "batch_index") == 2 and 2 in canvas.chosen("detect")
     canvas.face("detect", 1).click()

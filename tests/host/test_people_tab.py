@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 import saved
 from browser import VUE_NODES, FrontEnd, front_end
@@ -128,14 +128,14 @@ def is_drawn(page: Page) -> bool:
 
 
 def test_words_find_people(tab: Page) -> None:
-    assert tab.locator(".uniportrait-card", has_text="old time").locator(".uniportrait-initials").inner_text() == "OT"
-    assert card(tab, "eva").locator("img").count() == 2
+    expect(card(tab, "old time").locator(".uniportrait-initials")).to_have_text("OT")
+    expect(card(tab, "eva").locator("img")).to_have_count(2)
     tab.click(".uniportrait-search")
     tab.keyboard.type("FRIENDS e")
     wait_for_names(tab, ["eva"])
     tab.keyboard.type("xyz")
     wait_for_names(tab, [])
-    assert "Nobody has such a name" in tab.inner_text(".uniportrait-status")
+    expect(tab.locator(".uniportrait-status")).to_contain_text("Nobody has such a name")
     tab.fill(".uniportrait-search", "")
     wait_for_names(tab, NAMES)
 
@@ -181,13 +181,13 @@ def test_the_keyboard_alone(tab: Page) -> None:
     tab.keyboard.press("ArrowDown")  # into the list, to anna
     tab.keyboard.press("ArrowRight")
     tab.keyboard.press("Shift+ArrowRight")
-    assert "2 of 7 chosen" in tab.inner_text(".uniportrait-status")
+    expect(tab.locator(".uniportrait-status")).to_contain_text("2 of 7 chosen")
     tab.keyboard.press("Enter")
     assert loaded(tab) == ["bob.safetensors", "carl.safetensors"]
     tab.keyboard.press("Control+a")
-    assert "7 of 7 chosen" in tab.inner_text(".uniportrait-status")
+    expect(tab.locator(".uniportrait-status")).to_contain_text("7 of 7 chosen")
     tab.keyboard.press("Escape")
-    assert "7 saved" in tab.inner_text(".uniportrait-status")
+    expect(tab.locator(".uniportrait-status")).to_contain_text("7 saved")
 
 
 # On the canvas
