@@ -169,10 +169,11 @@ def test_in_tiles(unet, uniportrait, speaking, batch):
 
 
 def test_in_context_windows(unet, uniportrait, speaking):
+    """Of three frames in two steps, as in `test_composition_latents`."""
     with published(unet, uniportrait, speaking):
         bare = apply(unet, uniportrait, speaking, id_scale=0.0)
-        wanted = ksample(in_context_windows(bare), latent_image=blank(3), steps=1)
-    found = ksample(in_context_windows(apply(unet, uniportrait, speaking)), latent_image=blank(3), steps=1)
+        wanted = ksample(in_context_windows(bare), latent_image=blank(3))
+    found = ksample(in_context_windows(apply(unet, uniportrait, speaking)), latent_image=blank(3))
     assert recipe.relative_error(found, wanted) <= SAME
 
 
