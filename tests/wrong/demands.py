@@ -8,7 +8,8 @@ LONGEST = 700  # characters; the longest of the pack's own that quotes a command
 CURES = (
     "Adjust", "Change", "Choose", "Combine", "Connect", "Convert", "Copy", "Delete", "Download", "Draw", "Empty",
     "Encode", "Export", "Free", "Get", "Give", "In Load CLIP Vision load", "Install", "Join", "Leave", "Load", "Lower",
-    "Mix", "Put", "Refresh", "Remove", "Rename", "Run", "Save", "See", "Set", "Take", "Unpack", "Update", "Use", "Write",
+    "Mix", "Put", "Refresh", "Remove", "Rename", "Run", "Save", "See", "Set", "Take", "Unpack", "Update", "Use",
+    "Write",
 )  # fmt: skip
 CURE = re.compile(rf"[.)?] (Mask it, or |First )?({'|'.join(CURES)})\b.*\.$")
 # What Python says, where words should be.
