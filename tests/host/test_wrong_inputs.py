@@ -220,7 +220,8 @@ def test_people_that_are_none(core):
     flat = replace(person, cond=torch.rand(3))
     elsewhere = replace(person, mask=torch.rand(2, 8, 8))
     faceless = replace(person, thumbnail=torch.zeros(112, 112, dtype=torch.uint8))
-    odd = [(one,) for one in (broken, flat, muttering, elsewhere, faceless)]
+    heavy, weightless = replace(person, weight=10**400), replace(person, weight=math.nan)
+    odd = [(one,) for one in (broken, flat, muttering, elsewhere, faceless, heavy, weightless)]
     for people in ((), None, "Anna", person, (person, None), *odd):
         refused("UniPortraitAdjustFaceID", "face_id at Adjust Face ID is", face_id=people, weight=1.0)
 
