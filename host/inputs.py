@@ -6,6 +6,7 @@ anything. What gets through is a number in its range, a picture of finite number
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
 from numbers import Integral, Real
@@ -22,7 +23,6 @@ from ..uniportrait_core.style.ip_adapter import IPAdapter
 from .models.weights import Weights
 from .style.picture import Style
 
-MOST = 1e300  # of a person's weight: more is no number to calculate with, and may be a whole number beyond all floats
 SHOWN = 40  # characters of a value in a message
 
 
@@ -194,7 +194,7 @@ def _people(value: object) -> tuple:
         if person.thumbnail is not None and not _is_thumbnail(person.thumbnail):
             found = f"with a thumbnail of person {number} that is {_what(person.thumbnail)}"
             raise _WrongInputError(found, "people with a thumbnail, (height, width, 3), uint8", cure)
-        if not isinstance(person.weight, Real) or not abs(person.weight) <= MOST:
+        if not isinstance(person.weight, Real) or not abs(person.weight) <= sys.float_info.max:
             raise _WrongInputError(f"with a weight of person {number} that is none", "people with a weight", cure)
     return tuple(value)
 

@@ -53,22 +53,16 @@ class IDRouterApply(io.ComfyNode):
                     tooltip="Strength of the UniPortrait LoRA, 0 to 2; 1 is the published value, 0 leaves the model's "
                     "weights as they are. It is merged into the weights, so it works at every step.",
                 ),
-                io.Float.Input(
+                sockets.share_of_sampling(
                     "start_percent",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Share of the sampling, 0 to 1, after which ID attention begins. Later leaves the layout "
+                    0.0,
+                    "Share of the sampling, 0 to 1, after which ID attention begins. Later leaves the layout "
                     "to the prompt.",
                 ),
-                io.Float.Input(
+                sockets.share_of_sampling(
                     "end_percent",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Share of the sampling, 0 to 1, after which ID attention ends. Steps outside cost nothing.",
+                    1.0,
+                    "Share of the sampling, 0 to 1, after which ID attention ends. Steps outside cost nothing.",
                 ),
                 io.Combo.Input(
                     "layers",

@@ -41,21 +41,15 @@ class UniPortraitOwnWords(io.ComfyNode):
                     step=0.05,
                     tooltip="How far this person's part of the picture follows the words, 0 to 1; 0 is as without.",
                 ),
-                io.Float.Input(
+                sockets.share_of_sampling(
                     "start_percent",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Share of the sampling, 0 to 1, after which the words begin to count.",
+                    0.0,
+                    "Share of the sampling, 0 to 1, after which the words begin to count.",
                 ),
-                io.Float.Input(
+                sockets.share_of_sampling(
                     "end_percent",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Share of the sampling, 0 to 1, after which they count no more.",
+                    1.0,
+                    "Share of the sampling, 0 to 1, after which they count no more.",
                 ),
                 io.Clip.Input(
                     "clip", optional=True, tooltip="Encodes the text: the CLIP of the model that draws the picture."

@@ -54,6 +54,11 @@ def min_confidence(**settings: object) -> io.Float.Input:
     )
 
 
+def share_of_sampling(name: str, default: float, tooltip: str) -> io.Float.Input:
+    """An input that says when something begins or ends, 0 to 1."""
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
+
 def aliases(*names: str) -> dict[str, list[str]]:
     """Words by which the node search also finds a node, on hosts that know them."""
     return _if_known(search_aliases=list(names))

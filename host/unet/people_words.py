@@ -45,8 +45,8 @@ class Words:
             sites: its layers.
             sigma: noise level of the call, if it is known.
         """
-        spans = zip(self.said, self.sigmas, strict=True)
-        counts = tuple(words is not None and within(span, sigma) for words, span in spans)
+        at_work = {span: within(span, sigma) for span in set(self.sigmas)}  # a look at the device for each
+        counts = tuple(words is not None and at_work[span] for words, span in zip(self.said, self.sigmas, strict=True))
         if not any(counts):
             return None
         key = device, dtype, counts

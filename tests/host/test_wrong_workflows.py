@@ -22,23 +22,8 @@ from workflow_prompts import load_prompt
 COUNT = int(os.environ.get("UNIPORTRAIT_WRONG_WORKFLOWS", "12"))  # the long form sets some hundreds
 OURS = set(json.loads((PACK / "tests" / "node_texts.json").read_text("utf-8")))
 VALUES = [
-    None,
-    "",
-    "none",
-    "../x",
-    -1,
-    0,
-    1e308,
-    10**30,
-    True,
-    [],
-    ["1", 0],
-    {},
-    {"a": [1]},
-    "\x00",
-    "<b>x</b>",
-    "x" * 5000,
-]
+    None, "", "none", "../x", -1, 0, 1e308, 10**30, True, [], ["1", 0], {}, {"a": [1]}, "\x00", "<b>x</b>", "x" * 5000,
+]  # fmt: skip
 WAYS = (
     "fewer values", "more values", "another value", "values in other places", "no values", "values by name",
     "fewer inputs", "inputs of another name", "an input of another kind", "no outputs", "no properties", "no size",

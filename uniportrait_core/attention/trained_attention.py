@@ -27,7 +27,7 @@ def attend_to_people(query: Tensor, layer: IDLayer, tokens: Tensor, shares: Tens
     pictures, people = tokens.shape[:2]
     key, value = (F.linear(tokens, weight) for weight in (layer.to_k, layer.to_v))
     # People and heads are one dimension: a fused kernel takes three, and every one of them sees the same queries.
-    q, k, v = (_split(t, heads) for t in (query, key.flatten(0, 1), value.flatten(0, 1)))
+    q, k, v = (split_heads(t, heads) for t in (query, key.flatten(0, 1), value.flatten(0, 1)))
     q = q[:, None].expand(-1, people, -1, -1, -1).flatten(1, 2)
     k, v = (t.unflatten(0, (pictures, people)).flatten(1, 2) for t in (k, v))
     attended = F.scaled_dot_product_attention(q, k, v).unflatten(1, (people, heads))
@@ -41,9 +41,10 @@ def with_lora(x: Tensor, projected: Tensor, pair: LoRAPair) -> Tensor:
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Ordinary attention of (pictures, spots, channels) to (pictures, tokens, channels)."""
-    attended = F.scaled_dot_product_attention(*(_split(t, heads) for t in (query, key, value)))
+    attended = F.scaled_dot_product_attention(*(split_heads(t, heads) for t in (query, key, value)))
     return attended.transpose(1, 2).flatten(2)
 
 
-def _split(t: Tensor, heads: int) -> Tensor:
+def split_heads(t: Tensor, heads: int) -> Tensor:
+    """(…, n, channels) as attention takes it, (…, heads, n, channels per head)."""
     return t.unflatten(-1, (heads, -1)).transpose(1, 2)

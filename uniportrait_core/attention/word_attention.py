@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .trained_attention import split_heads
+
 
 class Spoken(NamedTuple):
     """One person's words as one layer sees them.
@@ -49,12 +51,12 @@ def difference(
         (rows, spots, channels), to be added to the attention output before its output projection.
     """
     scale = (query.shape[-1] // heads) ** -0.5
-    q = _split(query, heads) * scale
-    of_scene, scene_sum = _attend(q, *(_split(t, heads) for t in scene))
+    q = split_heads(query, heads) * scale
+    of_scene, scene_sum = _attend(q, *(split_heads(t, heads) for t in scene))
     total = torch.zeros_like(of_scene)
     for words, share in zip(spoken, shares, strict=True):
         if words is not None:
-            of_words, words_sum = _attend(q, *(_split(t[None], heads) for t in (words.key, words.value)))
+            of_words, words_sum = _attend(q, *(split_heads(t[None], heads) for t in (words.key, words.value)))
             part = torch.sigmoid(words_sum - scene_sum) * (words.strength * share[:, None, :, None])
             total = total + part.to(q) * (of_words - of_scene)
     return total.transpose(1, 2).flatten(2)
@@ -65,7 +67,3 @@ def _attend(q: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     logits = (q @ key.mT).float()
     total = logits.logsumexp(dim=-1, keepdim=True)
     return (logits - total).exp().to(value) @ value, total
-
-
-def _split(t: Tensor, heads: int) -> Tensor:
-    return t.unflatten(-1, (heads, -1)).transpose(1, 2)
