@@ -6,15 +6,11 @@ from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
 from ..config import PRESETS, Budget, Preset
 from ..data.drawing import draw
-from ..data.shards import SHARD
-from ..files import Files
 from ..nets.tokens import save_tokenizer
 from ..reports import set_up_logging
 from .classifiers import train_classifiers
@@ -61,7 +57,6 @@ PHASES = (
     (("single",), ("global-features",), ("no-shallow-features",), ("no-drop",), ("sketch",)),
     (("multi",), ("no-routing-loss",)),
 )
-ALONE = ("vae", "decoder", "unet", "sketch")
 logger = logging.getLogger("miniworld")
 
 
@@ -109,20 +104,9 @@ def _start(job: Job, phase: Sequence[Sequence[str]], names: Sequence[str]) -> tu
     ready = context.Event()
     orders = [[name for name in lane if name in names] for lane in phase]
     processes = [context.Process(target=_train, args=(job, order, ready)) for order in orders if order]
-    if job.compiled and phase is PHASES[0]:
-        processes.append(context.Process(target=_compile_ahead, args=(job,)))
     for process in processes:
         process.start()
     return ready, processes
-
-
-def _compile_ahead(job: Job) -> None:
-    """A few steps of what is compiled, in a folder that is thrown away, so that it is in PyTorch's cache afterwards."""
-    with TemporaryDirectory() as folder:
-        budgets = {name: replace(budget, steps=3) for name, budget in job.preset.budgets.items()}
-        trial = replace(job, preset=replace(job.preset, scenes=SHARD, budgets=budgets), files=Files(Path(folder)))
-        save_tokenizer(trial.files.tokenizer)
-        _train(trial, ALONE)
 
 
 def _train(job: Job, names: Sequence[str], ready: Event | None = None) -> None:

@@ -20,6 +20,7 @@ Settings = dict[str, dict[str, Any]]
 """Tables of a TOML file, as `training.config` reads it."""
 
 PHOTOS = 3  # of each person, on average
+READERS = 6  # processes of a stage, as a GPU learns from more pictures than one reads
 ENCODERS = 10  # processes that share a GPU, which waits for each of them most of the time
 
 
@@ -94,10 +95,10 @@ def settings_of(job: Job, variant: Variant) -> Settings:
         "data": {
             "shards": [ALBUMS[variant.stage]],
             "resolution": job.preset.size,
-            "workers": 2 if job.device.type == "cuda" else 1,
+            "workers": READERS if job.device.type == "cuda" else 1,
         },
         # Who is in a small picture is decided at high noise, which an even loss gives next to no weight.
-        "loss": {"min_snr": 0.01, "noisy_share": 0.7, "face_weight": 4.0},
+        "loss": {"min_snr": 0.01, "noisy_share": 0.4, "face_weight": 4.0},
         "optimizer": {"learning_rate": budget.rate, "warmup": min(100, budget.steps // 10)},
         "run": {
             "output": output,
@@ -116,7 +117,7 @@ def settings_of(job: Job, variant: Variant) -> Settings:
     if variant.stage == "single":
         if not goes_on:
             settings["resampler"] = {"tokens": 8, "dim": 128, "depth": 2}
-            settings["run"]["lora_rank"] = 8
+            settings["run"]["lora_rank"] = 16
         # Looks and clothes are to come from the prompt: half of the time the face is that of another photo.
         settings["data"]["second_photo"] = 0.5
     else:

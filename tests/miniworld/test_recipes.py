@@ -239,6 +239,6 @@ def test_high_noise_is_drawn_most_often():
     kept = new_schedule().alphas_cumprod
     moments = torch.ones(4000, 2 * vae.config.latent_channels, 1, 1)
     time, noise, noisy = noised(moments, vae, kept)
-    assert (time >= 800).float().mean().item() == pytest.approx(0.7 + 0.3 * 0.2, abs=0.03)
+    assert (time >= 800).float().mean().item() == pytest.approx(0.3 + 0.7 * 0.2, abs=0.03)
     assert time.min() < 10 and time.max() == 999
     assert noisy.shape == noise.shape == (4000, vae.config.latent_channels, 1, 1)
