@@ -117,6 +117,7 @@ class _Stage:
         self._check_messages()
         self._check_files()
         self.open, self.told = [], [[] for _ in self.people]
+        self.server.request("/history", {"clear": True})  # in which the host keeps every prompt with its graph
         before = self._left()
         self._free(everything=True)
         self._left()  # the host frees after a prompt
