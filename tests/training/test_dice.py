@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from training.config import Features, Guidance, Loss
+from training.run import chance
 from training.run.dice import no_dice, throw
 from training.run.objective import Schedule, diffusion_loss, noised, weight_faces
 
@@ -151,3 +152,29 @@ def test_a_weighted_loss_is_the_mean_of_weighted_squares():
     torch.testing.assert_close(
         found, torch.stack([(each**2 * own).mean() for each, own in zip(error, weights, strict=True)])
     )
+
+
+# The numbers themselves
+
+
+def test_numbers_are_those_of_splitmix64():
+    """Known answer: the reference implementation's first five of the state 1234567."""
+    known = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
+    state = torch.tensor([1234567])
+    steps = state + chance.GAMMA * torch.arange(1, 6)
+    assert [number % 2**64 for number in chance._mixed(steps).tolist()] == known
+    keys = torch.tensor([3, 4])
+    wanted = chance._mixed(chance._mixed(keys[1:] + chance.GAMMA) + chance.GAMMA * torch.arange(1, 4))
+    assert torch.equal(chance.numbers(keys, 3)[1], wanted)
+
+
+def test_numbers_are_spread_as_they_should_be():
+    seeds = torch.arange(300)
+    even, bell = chance.uniform(seeds, 1, 20, 50), chance.normal(seeds, 1, 1001)
+    assert 0 < even.min() < 1e-4 and 1 - 1e-4 < even.max() < 1
+    assert torch.histc(even, 10, 0, 1).sub(30_000).abs().max() < 5 * 30_000**0.5
+    assert bell.mean().abs() < 0.01 and abs(bell.std() - 1) < 0.01 and abs(bell.pow(4).mean() - 3) < 0.1
+    apart = torch.corrcoef(torch.stack([chance.normal(seeds, stream, 1001).flatten() for stream in range(3)]))
+    assert (apart - torch.eye(3)).abs().max() < 5 / bell.numel() ** 0.5
+    neighbours = torch.corrcoef(bell)[torch.arange(299), torch.arange(1, 300)]
+    assert neighbours.abs().max() < 5 / 1001**0.5

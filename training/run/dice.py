@@ -4,21 +4,21 @@ A picture's dice depend on its seed alone: neither the number of processes nor a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..config import Features, Guidance, Loss
+from .chance import normal, uniform
 
 NEITHER, FACES, TEXT, BOTH = range(4)  # which conditions are dropped
-STEP, GUMBEL, BRANCH, TOKENS = range(4)  # streams of a picture's seed
+STEP, NOISE, POSTERIOR, OFFSET, BRANCH, TOKENS, GUMBEL = range(7)  # streams of a picture's seed; GUMBEL one per layer
 
 
 @dataclass(frozen=True)
 class Throws:
-    """What the dice say, on the CPU.
+    """What the dice say.
 
     Attributes:
         timesteps: noise levels, (pictures,), int64.
@@ -28,7 +28,7 @@ class Throws:
         no_faces, no_text: which conditions are dropped, (pictures,), bool.
         scale: weight of the structure branch, 0 or 1, (pictures, people).
         kept: structure features that are not dropped, 0 or 1, (pictures, people, features).
-        seeds: of the pictures.
+        seeds: of the pictures, (pictures,), int64.
     """
 
     timesteps: Tensor
@@ -39,16 +39,11 @@ class Throws:
     no_text: Tensor
     scale: Tensor
     kept: Tensor
-    seeds: tuple[int, ...]
-
-    def to(self, device: torch.device) -> "Throws":
-        tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "seeds"}
-        return replace(self, **{name: value.to(device) for name, value in tensors.items()})
+    seeds: Tensor
 
     def uniform(self, layer: int, people: int, spots: int) -> Tensor:
-        """Noise for the router of a layer, 0..1, (pictures, people, spots), on the CPU; the same whenever asked."""
-        each = [np.random.default_rng((seed, GUMBEL, layer)).random((people, spots), np.float32) for seed in self.seeds]
-        return torch.from_numpy(np.stack(each))
+        """Noise for the router of a layer, between 0 and 1, (pictures, people, spots); the same whenever asked."""
+        return uniform(self.seeds, GUMBEL + layer, people, spots)
 
 
 def throw(
@@ -60,6 +55,7 @@ def throw(
     features: Features,
     guidance: Guidance,
     loss: Loss,
+    device: torch.device | str = "cpu",
 ) -> Throws:
     """Throw the dice of a batch.
 
@@ -71,13 +67,30 @@ def throw(
         structure: structure features of a person.
         features, guidance: how often what is dropped.
         loss: which noise levels are drawn more often.
+        device: where they are thrown.
     """
-    rows = [_one(seed, latent, levels, people, structure, features, guidance, loss) for seed in seeds]
-    timesteps, noise, offset, posterior, dropped, scale, kept = (
-        torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)
+    thrown = torch.tensor(seeds, dtype=torch.int64, device=device)
+    level, noisier, dropped = uniform(thrown, STEP, 3).unbind(1)
+    first = torch.where(noisier < loss.noisy_share, int(levels * loss.noisy_from), 0)
+    timesteps = first + (level * (levels - first)).long()
+    odds = torch.tensor([guidance.drop_both, guidance.drop_text, guidance.drop_faces], device=device).cumsum(0)
+    kind = BOTH - torch.bucketize(dropped.contiguous(), odds, right=True)
+    # Of each person: the branch is left out, some of its features are, or nothing is (paper section 3.2). People who
+    # are padding come last, so they change nobody's dice.
+    branch = uniform(thrown, BRANCH, people)
+    whole = branch >= features.drop_path
+    share = features.token_share * (whole & (branch < features.drop_path + features.drop_token))
+    return Throws(
+        timesteps,
+        normal(thrown, NOISE, *latent),
+        normal(thrown, OFFSET, latent[0], 1, 1),
+        normal(thrown, POSTERIOR, *latent),
+        (kind == FACES) | (kind == BOTH),
+        (kind == TEXT) | (kind == BOTH),
+        whole.float(),
+        (uniform(thrown, TOKENS, people, structure) >= share[..., None]).float(),
+        thrown,
     )
-    no_faces, no_text = ((dropped == kind) | (dropped == BOTH) for kind in (FACES, TEXT))
-    return Throws(timesteps, noise, offset, posterior, no_faces, no_text, scale, kept, tuple(seeds))
 
 
 def no_dice(rows: int, people: int, structure: int, scale: float, nobody: bool, device: torch.device) -> Throws:
@@ -92,32 +105,4 @@ def no_dice(rows: int, people: int, structure: int, scale: float, nobody: bool, 
     none = torch.zeros(rows, 1, 1, 1, device=device)
     gone = torch.full((rows,), nobody, device=device)
     scales, kept = torch.full((rows, people), scale, device=device), none.new_ones(rows, people, structure)
-    return Throws(gone.long(), none, none, none, gone, gone, scales, kept, ())
-
-
-def _one(
-    seed: int,
-    latent: tuple[int, int, int],
-    levels: int,
-    people: int,
-    structure: int,
-    features: Features,
-    guidance: Guidance,
-    loss: Loss,
-) -> tuple[np.ndarray, ...]:
-    dice = np.random.default_rng((seed, STEP))
-    timestep = dice.integers(levels)
-    noise, posterior = dice.standard_normal((2, *latent), np.float32)
-    offset = dice.standard_normal((latent[0], 1, 1), np.float32)
-    odds = np.cumsum([guidance.drop_both, guidance.drop_text, guidance.drop_faces])
-    dropped = BOTH - np.searchsorted(odds, dice.random(), side="right")
-    if dice.random() < loss.noisy_share:
-        timestep = dice.integers(int(levels * loss.noisy_from), levels)
-    # Of each person: the branch is left out, some of its features are, or nothing is (paper section 3.2). People who
-    # are padding come last, so they change nobody's dice.
-    branch = np.random.default_rng((seed, BRANCH)).random(people)
-    scale = (branch >= features.drop_path).astype(np.float32)
-    some = (branch >= features.drop_path) & (branch < features.drop_path + features.drop_token)
-    tokens = np.random.default_rng((seed, TOKENS)).random((people, structure))
-    kept = (tokens >= features.token_share * some[:, None]).astype(np.float32)
-    return timestep, noise, offset, posterior, dropped, scale, kept
+    return Throws(gone.long(), none, none, none, gone, gone, scales, kept, gone.long())

@@ -72,7 +72,7 @@ class Trainer:
         self.network: nn.Module = accelerator.prepare_model(network)
         self.optimizer = accelerator.prepare_optimizer(make_optimizer(config.optimizer, stage, self.trained))
         decay = config.run.ema
-        self.ema = EMAModel(self.trained.values(), decay=decay) if decay else None
+        self.ema = EMAModel(self.trained.values(), decay=decay, foreach=True) if decay else None
         self.step = self.skipped = 0
 
     @property
@@ -86,15 +86,12 @@ class Trainer:
         batch = batch.to(device)
         people, levels = batch.present.shape[1], len(self.schedule.kept)
         size = frozen.latent_size(batch)
-        throws = throw(
-            batch.seeds, size, levels, people, frozen.structure_features, config.features, config.guidance, config.loss
-        ).to(device)
+        drops = config.features, config.guidance, config.loss
+        throws = throw(batch.seeds, size, levels, people, frozen.structure_features, *drops, device)
         clean = frozen.latents(batch, throws.posterior)
         noisy, target = noised(self.schedule, clean, throws, config.loss)
         conditions = frozen.conditions(batch, throws)
-        choice = Routing(
-            config.router.choice, config.router.temperature, lambda *shape: throws.uniform(*shape).to(device)
-        )
+        choice = Routing(config.router.choice, config.router.temperature, throws.uniform)
         with self.accelerator.autocast():
             predicted, logits = self.network(
                 noisy, throws.timesteps, conditions.text, conditions.added, conditions.faces, choice
