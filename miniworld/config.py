@@ -166,10 +166,10 @@ FULL = replace(
         "vae": Budget(20_000, 60, 32, 7e-4),
         "decoder": Budget(20_000, 15, 32, 7e-4),
         "unet": Budget(100_000, 360, 256, 1.5e-3),
-        # Side by side with the ablations, waiting for kernels most of the time.
         "sketch": Budget(300, 20, 64, 2e-3),
-        "single": Budget(10_000, 140, 256, 1.5e-3),
-        "multi": Budget(10_000, 120, 192, 1e-3),
+        # Steps count here, more than pictures.
+        "single": Budget(100_000, 240, 128, 1.5e-3),
+        "multi": Budget(100_000, 200, 128, 1e-3),
     },
 )
 """For a GPU."""

@@ -181,6 +181,8 @@ class Run(Table):
         accumulation: passes per step.
         precision: "no" is float32.
         gradient_checkpointing: computes again instead of keeping, for less memory.
+        cuda_graphs: records what a GPU does in a step, and plays it again: for networks so small that the CPU is slower
+            at launching kernels than the GPU at computing them. With cached features only.
         seed: of everything that is left to chance.
         ema: decay of the moving average of the weights, which is what is exported; 0 for none.
         stage_one: exported face-ID weights, which stage II starts from.
@@ -198,6 +200,7 @@ class Run(Table):
     accumulation: Count = 1
     precision: Literal["no", "fp16", "bf16"] = "no"
     gradient_checkpointing: bool = False
+    cuda_graphs: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     stage_one: Path | Literal[""] = ""
@@ -251,6 +254,11 @@ class Config(Table):
         if self.features.structure not in (["shallow", "clip"], ["shallow"], ["clip"]):
             raise ValueError(
                 f"features.structure is {self.features.structure}, needed is shallow, clip, or both in this order"
+            )
+        run = self.run
+        if run.cuda_graphs and (run.gradient_checkpointing or run.accumulation > 1 or run.precision == "fp16"):
+            raise ValueError(
+                'run.cuda_graphs is on, which goes with neither run.gradient_checkpointing, accumulation nor "fp16"'
             )
         if self.router.choice == "none" and "loss_weight" in self.router.model_fields_set:
             raise ValueError("router.loss_weight goes with a router, and router.choice is none")

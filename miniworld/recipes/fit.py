@@ -13,6 +13,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from training.run.recorded import record
+
 from .job import Job
 
 SAVE_EVERY = 30.0  # seconds
@@ -114,7 +116,7 @@ def fit(
                 group["lr"] = rate
         torch.manual_seed(job.seed * 1_000_003 + drawn + step)
         if cuda and recorded is None and recordable and recordable(share):
-            recorded = _record(partial(one_step, share))
+            recorded = record(partial(one_step, share))
             logger.info("%-12s recorded at step %d, %.0f s", job.name, step, spent)
         value = recorded() if recorded else one_step(share)
         average.update(step)
@@ -155,30 +157,6 @@ def _settle(model: nn.Module, averaged: nn.Module, loss: Callable[[], Tensor]) -
     for _ in range(SETTLING):
         loss()
     averaged.load_state_dict(model.state_dict())
-
-
-def _record(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """A step as one CUDA graph, which draws other numbers every time; where it cannot be recorded, the step itself."""
-    try:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(2):  # whatever is made at first use is made here
-                step()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            value = step()
-    except RuntimeError:
-        logger.exception("not recorded")
-        torch.cuda.synchronize()
-        return step
-
-    def replay() -> Tensor:
-        graph.replay()
-        return value
-
-    return replay
 
 
 def _say(job: Job, step: int, spent: float, here: float, loss: float) -> None:

@@ -20,7 +20,7 @@ Settings = dict[str, dict[str, Any]]
 """Tables of a TOML file, as `training.config` reads it."""
 
 PHOTOS = 3  # of each person, on average
-READERS = 6  # processes of a stage, as a GPU learns from more pictures than one reads
+READERS = 12  # processes of a stage, as a GPU learns from more pictures than one reads
 ENCODERS = 10  # processes that share a GPU, which waits for each of them most of the time
 
 
@@ -105,8 +105,9 @@ def settings_of(job: Job, variant: Variant) -> Settings:
             "steps": budget.steps,
             "seconds": budget.seconds,
             "batch": budget.batch,
-            "ema": 0.99,
-            "checkpoint_every": 100,
+            "ema": 0.998,
+            "checkpoint_every": 500,
+            "cuda_graphs": job.device.type == "cuda",
         },
         "preview": {"every": 0},
     }

@@ -14,12 +14,12 @@ COUNT = 4000
 
 def throws(seeds, features=None, guidance=None, loss=None):
     features, guidance, loss = features or Features(), guidance or Guidance(), loss or Loss()
-    return throw(seeds, LATENT, LEVELS, PEOPLE, STRUCTURE, features, guidance, loss)
+    return throw(torch.tensor(seeds), LATENT, LEVELS, PEOPLE, STRUCTURE, features, guidance, loss)
 
 
 @pytest.fixture(scope="module")
 def many():
-    return throws(range(COUNT))
+    return throws([*range(COUNT)])
 
 
 def share(condition: torch.Tensor) -> pytest.approx:
@@ -56,17 +56,17 @@ def test_noise_levels_are_all_alike(many):
 
 
 def test_noisier_levels_are_drawn_more_often_where_that_is_wanted(many):
-    found = throws(range(COUNT), loss=Loss(noisy_share=0.6, noisy_from=0.8))
+    found = throws([*range(COUNT)], loss=Loss(noisy_share=0.6, noisy_from=0.8))
     assert share(found.timesteps >= 800) == 0.6 + 0.4 * 0.2
     assert found.timesteps.max() == LEVELS - 1 and found.timesteps.min() < 50
     assert torch.equal(found.noise, many.noise) and torch.equal(found.no_faces, many.no_faces)
 
 
 def test_options_turn_each_off():
-    none = throws(range(200), Features(drop_path=0, drop_token=0), Guidance(drop_faces=0, drop_text=0, drop_both=0))
+    none = throws([*range(200)], Features(drop_path=0, drop_token=0), Guidance(drop_faces=0, drop_text=0, drop_both=0))
     assert not (none.no_faces | none.no_text).any()
     assert none.scale.all() and none.kept.all()
-    always = throws(range(50), Features(drop_path=1, drop_token=0), Guidance(drop_faces=0, drop_text=0, drop_both=1))
+    always = throws([*range(50)], Features(drop_path=1, drop_token=0), Guidance(drop_faces=0, drop_text=0, drop_both=1))
     assert (always.no_faces & always.no_text).all() and not always.scale.any()
 
 
@@ -78,8 +78,8 @@ def test_a_pictures_dice_do_not_depend_on_the_others():
 
 
 def test_a_pictures_dice_do_not_depend_on_how_many_people_others_have():
-    few = throw([7], LATENT, LEVELS, 2, STRUCTURE, Features(), Guidance(), Loss())
-    many = throw([7], LATENT, LEVELS, 3, STRUCTURE, Features(), Guidance(), Loss())
+    few = throw(torch.tensor([7]), LATENT, LEVELS, 2, STRUCTURE, Features(), Guidance(), Loss())
+    many = throw(torch.tensor([7]), LATENT, LEVELS, 3, STRUCTURE, Features(), Guidance(), Loss())
     for name in ("timesteps", "noise", "no_faces"):
         assert torch.equal(getattr(few, name), getattr(many, name))
     assert torch.equal(few.scale, many.scale[:, :2]) and torch.equal(few.kept, many.kept[:, :2])

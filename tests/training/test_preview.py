@@ -21,7 +21,7 @@ LANDMARKS = np.array([[20.0, 24], [40, 24], [30, 34], [22, 44], [38, 44]])
 
 def previews(made, detector=None, seeds=None, **changes):
     batch = batches(made)[0][0]
-    batch = dataclasses.replace(batch, seeds=seeds or batch.seeds)
+    batch = dataclasses.replace(batch, seeds=batch.seeds if seeds is None else torch.tensor(seeds))
     settings = SETTINGS.model_copy(update=changes)
     schedule = load_schedule(made.config.base.model)
     return batch, draw(made.bare, made.frozen, schedule, batch, settings, made.config.router.choice, detector)

@@ -14,7 +14,8 @@ class Batch:
     """What a training step is given. Rows of people are filled up with zeros where a picture has fewer.
 
     Attributes:
-        keys, seeds, captions: of the pictures.
+        keys, captions: of the pictures.
+        seeds: likewise, (batch,), int64.
         boxes: as in `Sample`, (batch, people, 4); empty, all 0, for absent people.
         present: where there is a candidate of the router, bool, (batch, people).
         in_picture: where that candidate is in the picture, bool, (batch, people). Absent people come last.
@@ -27,7 +28,7 @@ class Batch:
     """
 
     keys: tuple[str, ...]
-    seeds: tuple[int, ...]
+    seeds: Tensor
     captions: tuple[str, ...]
     boxes: Tensor
     present: Tensor
@@ -59,7 +60,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     known = next((other for other in others if other is not None), None)
     return Batch(
         keys=tuple(sample.key for sample in samples),
-        seeds=tuple(sample.seed for sample in samples),
+        seeds=torch.tensor([sample.seed for sample in samples]),
         captions=tuple(sample.caption for sample in samples),
         boxes=_filled([sample.boxes for sample in samples], most),
         present=_filled([torch.ones(_count(faces), dtype=torch.bool) for faces in candidates], most),

@@ -13,7 +13,7 @@ GAMMA, FIRST, SECOND = (
     number - 2**64 for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )  # as int64 holds them
 SEED_BITS = 32
-FINE = 24  # bits of a number, as many as float32 tells apart everywhere between 0 and 1
+FINE = 23  # bits of a number between 0 and 1; with the half between them float32 still holds the highest exactly
 
 
 def uniform(seeds: Tensor, stream: int, *shape: int) -> Tensor:

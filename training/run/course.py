@@ -56,6 +56,8 @@ def run_stage(path: Path, stage: str) -> Path:
     base = config.base
     seen_with = fingerprints(base.model, base.clip_vision, base.face_backbone)
     portraits = open_data(config, stage, seen_with, accelerator.num_processes)
+    if run.cuda_graphs:
+        _check_recording(accelerator, portraits.cached)
     frozen = Frozen(config, portraits.cached)
     example = collate([portraits[0, 0]])
     network = build(config, stage, frozen.widths(example.faces), frozen.nobody.image.shape[-1])
@@ -133,6 +135,17 @@ def _check_engine(accelerator: Accelerator) -> None:
         raise UniPortraitError(
             f"accelerate is set to {kind.value}, which shares weights out among processes; needed is one process, or "
             "several that each hold them all (DDP). Run `accelerate config` again, or launch with --multi_gpu."
+        )
+
+
+def _check_recording(accelerator: Accelerator, cached: bool) -> None:
+    """Raises UniPortraitError where steps cannot be recorded."""
+    kind, processes = accelerator.device.type, accelerator.num_processes
+    if kind != "cuda" or processes > 1 or not cached:
+        features = "cached" if cached else "no cached"
+        raise UniPortraitError(
+            f"run.cuda_graphs is on; found are {processes} processes on {kind} and {features} features, needed are one "
+            "process on an NVIDIA GPU and cached features. Set it to false, or run `python -m training prepare --cache`."
         )
 
 
@@ -214,13 +227,12 @@ def _is_over(accelerator: Accelerator, started: float, seconds: float) -> bool:
 def _time_of_a_pass(trainer: Trainer, portraits: Portraits) -> float:
     """Seconds that forward and backward take, the first time left out; gradients are as before."""
     run, device = trainer.config.run, trainer.accelerator.device
-    batch = collate([portraits[item] for item in next(iter(Batches(portraits, run.batch, run.seed, steps=1)))])
+    batch = collate([portraits[item] for item in next(iter(Batches(portraits, run.batch, run.seed, steps=1)))]).to(device)
     for _ in range(2):
         started = time.perf_counter()
         trainer.look(batch).loss(trainer.config.router.loss_weight).backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - started
-        for value in trainer.trained.values():
-            value.grad = None
+        trainer.forget_gradients()
     return seconds

@@ -3,7 +3,6 @@
 A picture's dice depend on its seed alone: neither the number of processes nor a resume changes what is thrown.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,6 @@ from torch import Tensor
 from ..config import Features, Guidance, Loss
 from .chance import normal, uniform
 
-NEITHER, FACES, TEXT, BOTH = range(4)  # which conditions are dropped
 STEP, NOISE, POSTERIOR, OFFSET, BRANCH, TOKENS, GUMBEL = range(7)  # streams of a picture's seed; GUMBEL one per layer
 
 
@@ -47,7 +45,7 @@ class Throws:
 
 
 def throw(
-    seeds: Sequence[int],
+    seeds: Tensor,
     latent: tuple[int, int, int],
     levels: int,
     people: int,
@@ -55,41 +53,38 @@ def throw(
     features: Features,
     guidance: Guidance,
     loss: Loss,
-    device: torch.device | str = "cpu",
 ) -> Throws:
     """Throw the dice of a batch.
 
     Args:
-        seeds: of its pictures.
+        seeds: of its pictures, (pictures,), int64, on the device where the dice are thrown.
         latent: channels, height and width.
         levels: noise levels of the schedule.
         people: of each picture, padding included.
         structure: structure features of a person.
         features, guidance: how often what is dropped.
         loss: which noise levels are drawn more often.
-        device: where they are thrown.
     """
-    thrown = torch.tensor(seeds, dtype=torch.int64, device=device)
-    level, noisier, dropped = uniform(thrown, STEP, 3).unbind(1)
-    first = torch.where(noisier < loss.noisy_share, int(levels * loss.noisy_from), 0)
+    level, noisier, dropped = uniform(seeds, STEP, 3).unbind(1)
+    first = int(levels * loss.noisy_from) * (noisier < loss.noisy_share)
     timesteps = first + (level * (levels - first)).long()
-    odds = torch.tensor([guidance.drop_both, guidance.drop_text, guidance.drop_faces], device=device).cumsum(0)
-    kind = BOTH - torch.bucketize(dropped.contiguous(), odds, right=True)
+    both = guidance.drop_both
+    text, faces = both + guidance.drop_text, both + guidance.drop_text + guidance.drop_faces
     # Of each person: the branch is left out, some of its features are, or nothing is (paper section 3.2). People who
     # are padding come last, so they change nobody's dice.
-    branch = uniform(thrown, BRANCH, people)
+    branch = uniform(seeds, BRANCH, people)
     whole = branch >= features.drop_path
     share = features.token_share * (whole & (branch < features.drop_path + features.drop_token))
     return Throws(
         timesteps,
-        normal(thrown, NOISE, *latent),
-        normal(thrown, OFFSET, latent[0], 1, 1),
-        normal(thrown, POSTERIOR, *latent),
-        (kind == FACES) | (kind == BOTH),
-        (kind == TEXT) | (kind == BOTH),
+        normal(seeds, NOISE, *latent),
+        normal(seeds, OFFSET, latent[0], 1, 1),
+        normal(seeds, POSTERIOR, *latent),
+        (dropped < both) | (text <= dropped) & (dropped < faces),
+        dropped < text,
         whole.float(),
-        (uniform(thrown, TOKENS, people, structure) >= share[..., None]).float(),
-        thrown,
+        (uniform(seeds, TOKENS, people, structure) >= share[..., None]).float(),
+        seeds,
     )
 
 

@@ -1,9 +1,9 @@
 """The steps of both stages. `accelerate` deals with devices, processes and precision."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +21,7 @@ from .dice import throw
 from .inputs import Frozen
 from .objective import RoutingScore, Schedule, diffusion_loss, noised, score_routing, weight_faces
 from .optimizer import make_optimizer, set_learning_rates
+from .recorded import Recorded
 
 MOST_SKIPPED = 50  # steps that half precision may leave out one after the other
 HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -42,6 +43,11 @@ class Pass:
         """What is minimised: `diffusion + λ · routing`."""
         loss = self.diffusion.mean()
         return loss if self.routing is None else loss + weight * self.routing.loss.mean()
+
+    def detached(self) -> "Pass":
+        """The same without what gradients need."""
+        routing = self.routing and replace(self.routing, loss=self.routing.loss.detach())
+        return Pass(self.diffusion.detach(), routing)
 
 
 class Trainer:
@@ -74,6 +80,11 @@ class Trainer:
         decay = config.run.ema
         self.ema = EMAModel(self.trained.values(), decay=decay, foreach=True) if decay else None
         self.step = self.skipped = 0
+        self._learn: Callable[[Batch], Pass] = self._pass
+        if config.run.cuda_graphs:
+            for value in self.trained.values():  # what is recorded adds to gradients where they are
+                value.grad = torch.zeros_like(value)
+            self._learn = Recorded(self._pass, self.forget_gradients)
 
     @property
     def average(self) -> dict[str, Tensor]:
@@ -81,13 +92,12 @@ class Trainer:
         return dict(zip(self.trained, self.ema.shadow_params, strict=True)) if self.ema else {}
 
     def look(self, batch: Batch) -> Pass:
-        """The losses of a batch."""
-        config, frozen, device = self.config, self.frozen, self.accelerator.device
-        batch = batch.to(device)
+        """The losses of a batch on the device."""
+        config, frozen = self.config, self.frozen
         people, levels = batch.present.shape[1], len(self.schedule.kept)
         size = frozen.latent_size(batch)
         drops = config.features, config.guidance, config.loss
-        throws = throw(batch.seeds, size, levels, people, frozen.structure_features, *drops, device)
+        throws = throw(batch.seeds, size, levels, people, frozen.structure_features, *drops)
         clean = frozen.latents(batch, throws.posterior)
         noisy, target = noised(self.schedule, clean, throws, config.loss)
         conditions = frozen.conditions(batch, throws)
@@ -106,6 +116,16 @@ class Trainer:
             score_routing(logits, batch.boxes, batch.in_picture, batch.present, throws.no_faces, size[1:]),
         )
 
+    def _pass(self, batch: Batch) -> Pass:
+        """Add to the gradients what a batch on the device says."""
+        found = self.look(batch)
+        self.accelerator.backward(found.loss(self.config.router.loss_weight) / self.config.run.accumulation)
+        return found.detached()
+
+    def forget_gradients(self) -> None:
+        """As if nothing had been learned since the last step."""
+        self.optimizer.zero_grad(set_to_none=not self.config.run.cuda_graphs)
+
     def take_step(self, batches: Sequence[Batch]) -> dict[str, float]:
         """One step of the optimizer on as many batches as are accumulated; this process's share of them.
 
@@ -121,16 +141,14 @@ class Trainer:
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
             with nullcontext() if last else accelerator.no_sync(self.network):
-                passes.append(self.look(batch))
-                loss = passes[-1].loss(self.config.router.loss_weight)
-                self._stop_unless_finite(loss.detach(), batches, "loss")
-                accelerator.backward(loss / len(batches))
+                passes.append(self._learn(batch.to(accelerator.device)))
+            self._stop_unless_finite(passes[-1].loss(self.config.router.loss_weight), batches, "loss")
         accelerator.unscale_gradients(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.trained.values(), settings.max_norm or math.inf)
+        norm = nn.utils.clip_grad_norm_(list(self.trained.values()), settings.max_norm or math.inf)
         if accelerator.scaler is None:  # which leaves out a step by itself
             self._stop_unless_finite(norm, batches, "gradient")
         self.optimizer.step()
-        self.optimizer.zero_grad()
+        self.forget_gradients()
         self.step += 1
         if self.optimizer.step_was_skipped:
             self._stop_if_skipped_too_often()

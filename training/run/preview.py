@@ -52,7 +52,7 @@ def draw(
     """Draw the pictures of a batch anew from its captions and faces, on the network's device."""
     size = frozen.latent_size(batch)
     people = batch.present.shape[1]
-    generators = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
+    generators = [torch.Generator().manual_seed(seed) for seed in batch.seeds.tolist()]
     start = torch.cat([torch.randn(1, *size, generator=generator) for generator in generators])
     device = batch.present.device
     wanted, nobody = (
