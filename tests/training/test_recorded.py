@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from toy import Toy
 from trainers import batches, move, trainer
 from training.data.batch import collate
 from training.run import course
 from training.run.recorded import Recorded
-from toy import Toy
 from uniportrait_core.errors import UniPortraitError
 
 ASKING = ("_local_scalar_dense", "nonzero", "lift_fresh", "masked_select", "unique")

@@ -1,7 +1,7 @@
 """Random numbers that follow from seeds alone: of many seeds at once, on any device.
 
-SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"): the n-th number of a seed is a
-hash of both. So those of a batch are made together, where they are needed, and a picture's are the same in any batch.
+SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"): the n-th number of a seed is
+a hash of both. So those of a batch are made together, where they are needed, and a picture's are the same in any batch.
 """
 
 import math

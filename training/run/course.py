@@ -145,7 +145,8 @@ def _check_recording(accelerator: Accelerator, cached: bool) -> None:
         features = "cached" if cached else "no cached"
         raise UniPortraitError(
             f"run.cuda_graphs is on; found are {processes} processes on {kind} and {features} features, needed are one "
-            "process on an NVIDIA GPU and cached features. Set it to false, or run `python -m training prepare --cache`."
+            "process on an NVIDIA GPU and cached features. Set it to false, or run `python -m training prepare "
+            "--cache`."
         )
 
 
@@ -227,7 +228,8 @@ def _is_over(accelerator: Accelerator, started: float, seconds: float) -> bool:
 def _time_of_a_pass(trainer: Trainer, portraits: Portraits) -> float:
     """Seconds that forward and backward take, the first time left out; gradients are as before."""
     run, device = trainer.config.run, trainer.accelerator.device
-    batch = collate([portraits[item] for item in next(iter(Batches(portraits, run.batch, run.seed, steps=1)))]).to(device)
+    items = next(iter(Batches(portraits, run.batch, run.seed, steps=1)))
+    batch = collate([portraits[item] for item in items]).to(device)
     for _ in range(2):
         started = time.perf_counter()
         trainer.look(batch).loss(trainer.config.router.loss_weight).backward()
