@@ -147,10 +147,10 @@ def _latent(value: object) -> dict:
     whole = isinstance(samples, Tensor) and _is_plain(samples) and samples.is_floating_point() and samples.ndim > 0
     if not whole and not getattr(samples, "is_nested", False):
         raise _WrongInputError(_what(value), "a latent", "Connect a sampler, or Empty Latent Image.")
-    # None in these is to the host as if they were not there.
-    value = {key: part for key, part in value.items() if part is not None or key not in ("noise_mask", "batch_index")}
     mask = value.get("noise_mask")
-    if mask is not None and not (isinstance(mask, Tensor) and _is_plain(mask) and mask.ndim > 1 and mask.numel()):
+    if mask is None:  # to the host as if it was not there
+        value = {key: part for key, part in value.items() if key != "noise_mask"}
+    elif not (isinstance(mask, Tensor) and _is_plain(mask) and mask.ndim > 1 and mask.numel()):
         raise _WrongInputError(f"with a noise mask that is {_what(mask)}", "one with a mask", "Set the mask again.")
     numbers = value.get("batch_index", [0] * len(samples) if whole else [])
     if not isinstance(numbers, list | tuple) or not all(isinstance(number, Integral) for number in numbers):
