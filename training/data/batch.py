@@ -1,12 +1,13 @@
 """Samples of a step, stacked."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from .sample import Faces, Sample
+from .tensors import changed
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The same on a device."""
-        return _changed(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        return changed(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
         """The same in page-locked memory; a DataLoader calls it."""
-        return _changed(self, Tensor.pin_memory)
+        return changed(self, Tensor.pin_memory)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -107,12 +108,3 @@ def _filled(tensors: Sequence[Tensor], most: int) -> Tensor:
 
 def _stacked(tensors: Sequence[Tensor | None]) -> Tensor | None:
     return None if tensors[0] is None else torch.stack(list(tensors))
-
-
-def _changed(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
-    def one(value: object) -> object:
-        if isinstance(value, Faces):
-            return _each(lambda tensors: change(tensors[0]), value)
-        return change(value) if isinstance(value, Tensor) else value
-
-    return replace(batch, **{field.name: one(getattr(batch, field.name)) for field in fields(batch)})

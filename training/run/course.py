@@ -232,7 +232,7 @@ def _time_of_a_pass(trainer: Trainer, portraits: Portraits) -> float:
     batch = collate([portraits[item] for item in items]).to(device)
     for _ in range(2):
         started = time.perf_counter()
-        trainer.look(batch).loss(trainer.config.router.loss_weight).backward()
+        trainer.learn(batch)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - started

@@ -1,8 +1,8 @@
 """A batch on the device, as the network reads it: what is not cached is made by the frozen networks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
 from diffusers import AutoencoderKL
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..config import Config
 from ..data.batch import Batch
 from ..data.sample import Faces
+from ..data.tensors import changed
 from ..frozen.faces import FaceEncoder
 from ..frozen.latents import load_vae, scaled, to_moments
 from ..frozen.text import TextEncoder
@@ -62,7 +63,7 @@ class Frozen(nn.Module):
     def work_on(self, device: torch.device) -> None:
         """Bring what every step needs to a device. With cached features that is no network: VAE and backbone, which
         previews need, wait on the CPU."""
-        self.nobody = _each(self.nobody, lambda t: t.to(device))
+        self.nobody = changed(self.nobody, lambda t: t.to(device))
         self.no_text = tuple(None if t is None else t.to(device) for t in self.no_text)
         if not self.cached:
             self.to(device)
@@ -117,12 +118,12 @@ class Frozen(nn.Module):
         if faces.crops is None:
             return faces
         rows = faces.crops.shape[:2]
-        return _each(self.face(faces.crops.flatten(0, 1)), lambda t: t.unflatten(0, rows))
+        return changed(self.face(faces.crops.flatten(0, 1)), lambda t: t.unflatten(0, rows))
 
     def arranged(self, faces: Faces) -> tuple[Tensor, Tensor]:
         """Intrinsic and structure features, (pictures, people, n, dim)."""
         rows = faces.embedding.shape[:2]
-        flat = _each(faces, lambda t: t.flatten(0, 1))
+        flat = changed(faces, lambda t: t.flatten(0, 1))
         made = self.choice.arrange(flat.embedding, flat.intrinsic, flat.shallow, flat.clip)
         return tuple(part.unflatten(0, rows) for part in made)
 
@@ -138,14 +139,14 @@ class Frozen(nn.Module):
 
     def _people(self, batch: Batch, throws: Throws) -> FaceInputs:
         faces = self.features(batch.faces)
-        nobody = _each(self.nobody, lambda t: t[None])
+        nobody = changed(self.nobody, lambda t: t[None])
         gone = throws.no_faces[:, None]
         if self.pictures:
             image = torch.where(gone[..., None], nobody.image, faces.image)
             return FaceInputs(batch.present, image=image)
         intrinsic, structure = self.arranged(faces)
         if batch.other is not None:
-            others, _ = self.arranged(self.features(_each(batch.other, lambda t: t[:, None])))
+            others, _ = self.arranged(self.features(changed(batch.other, lambda t: t[:, None])))
             intrinsic = torch.where(batch.has_other[:, None, None, None], others, intrinsic)
         blank = self.arranged(nobody)
         intrinsic, structure = (
@@ -153,9 +154,3 @@ class Frozen(nn.Module):
             for nothing, seen in zip(blank, (intrinsic, structure), strict=True)
         )
         return FaceInputs(batch.present, intrinsic, structure, throws.scale, throws.kept)
-
-
-def _each(faces: Faces, change: Callable[[Tensor], Tensor]) -> Faces:
-    """Faces with a function applied to every tensor."""
-    tensors = {field.name: getattr(faces, field.name) for field in fields(faces)}
-    return replace(faces, **{name: change(t) for name, t in tensors.items() if t is not None})

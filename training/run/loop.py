@@ -51,7 +51,11 @@ class Pass:
 
 
 class Trainer:
-    """A stage, on one process of possibly many."""
+    """A stage, on one process of possibly many.
+
+    Attributes:
+        learn: adds to the gradients what a batch on the device says, and gives its losses.
+    """
 
     def __init__(
         self,
@@ -80,11 +84,11 @@ class Trainer:
         decay = config.run.ema
         self.ema = EMAModel(self.trained.values(), decay=decay, foreach=True) if decay else None
         self.step = self.skipped = 0
-        self._learn: Callable[[Batch], Pass] = self._pass
+        self.learn: Callable[[Batch], Pass] = self._pass
         if config.run.cuda_graphs:
             for value in self.trained.values():  # what is recorded adds to gradients where they are
                 value.grad = torch.zeros_like(value)
-            self._learn = Recorded(self._pass, self.forget_gradients)
+            self.learn = Recorded(self._pass, self.forget_gradients)
 
     @property
     def average(self) -> dict[str, Tensor]:
@@ -117,7 +121,7 @@ class Trainer:
         )
 
     def _pass(self, batch: Batch) -> Pass:
-        """Add to the gradients what a batch on the device says."""
+        """What `learn` does, recorded or not."""
         found = self.look(batch)
         self.accelerator.backward(found.loss(self.config.router.loss_weight) / self.config.run.accumulation)
         return found.detached()
@@ -141,7 +145,7 @@ class Trainer:
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
             with nullcontext() if last else accelerator.no_sync(self.network):
-                passes.append(self._learn(batch.to(accelerator.device)))
+                passes.append(self.learn(batch.to(accelerator.device)))
             self._stop_unless_finite(passes[-1].loss(self.config.router.loss_weight), batches, "loss")
         accelerator.unscale_gradients(self.optimizer)
         norm = nn.utils.clip_grad_norm_(list(self.trained.values()), settings.max_norm or math.inf)

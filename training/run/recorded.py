@@ -5,11 +5,11 @@ A small network's thousands of small kernels take far longer to launch than to c
 
 import logging
 from collections.abc import Callable, Hashable
-from dataclasses import fields, is_dataclass, replace
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+
+from ..data.tensors import changed, parts
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -68,27 +68,15 @@ class Recorded:
 
     def __call__(self, argument: A) -> T:
         """What the function gives for the argument."""
-        kind = tuple(None if part is None else (part.shape, part.dtype) for part in _parts(argument))
+        given = parts(argument)
+        kind = tuple(None if part is None else (part.shape, part.dtype) for part in given)
         if kind not in self._known:
-            place = _changed(argument, torch.clone)
+            place = changed(argument, torch.clone)
             play = self._record(lambda: self._function(place))
             self._forget()
             self._known[kind] = place, play
         place, play = self._known[kind]
-        for there, new in zip(_parts(place), _parts(argument), strict=True):
+        for there, new in zip(parts(place), given, strict=True):
             if there is not None:
                 there.copy_(new)
-        return _changed(play(), torch.clone)  # before the next call writes over it
-
-
-def _parts(value: object) -> list[Tensor | None]:
-    """All tensors in dataclasses, and None where there is none."""
-    if is_dataclass(value):
-        return [part for field in fields(value) for part in _parts(getattr(value, field.name))]
-    return [value] if value is None or isinstance(value, Tensor) else []
-
-
-def _changed(value: T, change: Callable[[Tensor], Tensor]) -> T:
-    if is_dataclass(value):
-        return replace(value, **{field.name: _changed(getattr(value, field.name), change) for field in fields(value)})
-    return change(value) if isinstance(value, Tensor) else value
+        return changed(play(), torch.clone)  # before the next call writes over it
