@@ -106,6 +106,20 @@ class Resampler(Table):
     depth: Count = 6
 
 
+class Reading(Table):
+    """What comes before stage I, if anything: the resampler alone learns to keep who somebody is (`run/reading.py`).
+
+    Attributes:
+        steps: of its optimizer; 0 for none.
+        batch: pictures per process; no UNet takes part, so many more fit than in `run.batch`.
+        learning_rate: after a short warm-up; it falls to nothing until the last step.
+    """
+
+    steps: Annotated[int, Field(ge=0)] = 0
+    batch: Annotated[int, Field(ge=2)] = 64
+    learning_rate: Positive = 1e-3
+
+
 class Guidance(Table):
     """How often conditions are dropped, so that guidance works: only the faces, only the text, or both."""
 
@@ -237,6 +251,7 @@ class Config(Table):
     data: Data
     features: Features = Features()
     resampler: Resampler = Resampler()
+    reading: Reading = Reading()
     guidance: Guidance = Guidance()
     router: Router = Router()
     loss: Loss = Loss()
@@ -302,8 +317,8 @@ def _fault(fault: dict) -> str:
 
 WITHOUT_EFFECT = {
     "single": ("router", "optimizer.lora_factor", "data.extra_person", "run.stage_one", "base.ip_adapter"),
-    "multi": ("resampler", "data.second_photo", "run.lora_rank"),
-    "pictures": ("resampler", "data.second_photo", "run.stage_one", "features"),
+    "multi": ("resampler", "reading", "data.second_photo", "run.lora_rank"),
+    "pictures": ("resampler", "reading", "data.second_photo", "run.stage_one", "features"),
 }
 """Keys and tables that a stage does not read; stage II on an IP-Adapter's pictures is "pictures"."""
 
@@ -312,7 +327,7 @@ def _check_stage(config: Config, stage: str, name: str) -> None:
     kind = "pictures" if stage == "multi" and config.base.ip_adapter else stage
     faults = [f"{key} has no effect in {STAGES[kind]}" for key in WITHOUT_EFFECT[kind] if _is_set(config, key)]
     if config.run.start_from:
-        sizes = (key for key in ("resampler", "run.lora_rank", "router.hidden") if key not in WITHOUT_EFFECT[kind])
+        sizes = (key for key in ("resampler", "reading", "run.lora_rank", "router.hidden") if key not in WITHOUT_EFFECT[kind])
         faults += [f"{key} has no effect beside run.start_from, whose it is" for key in sizes if _is_set(config, key)]
     if kind == "multi" and not config.run.stage_one:
         faults.append("run.stage_one is missing: stage II starts from the face-ID weights that stage I exported")

@@ -40,6 +40,14 @@ class FaceInputs:
     image: Tensor | None = None
 
 
+def id_tokens(resampler: FaceIDResampler, faces: FaceInputs) -> Tensor:
+    """What a resampler makes of people, (pictures, people, tokens, dim)."""
+    intrinsic, structure = (t.flatten(0, 1) for t in (faces.intrinsic, faces.structure))
+    features = resampler.project(intrinsic, structure)
+    scale = faces.scale.flatten()[:, None, None]
+    return resampler([features], scale, [faces.kept.flatten(0, 1)]).unflatten(0, faces.present.shape)
+
+
 @dataclass(frozen=True)
 class Routing:
     """How people are added: which spots are given to whom, and how strongly.
@@ -123,12 +131,7 @@ class Network(nn.Module):
 
     def tokens(self, faces: FaceInputs) -> Tensor:
         """ID tokens, (pictures, people, tokens, dim)."""
-        if faces.image is not None:
-            return self.resampler(faces.image)
-        intrinsic, structure = (t.flatten(0, 1) for t in (faces.intrinsic, faces.structure))
-        features = self.resampler.project(intrinsic, structure)
-        scale = faces.scale.flatten()[:, None, None]
-        return self.resampler([features], scale, [faces.kept.flatten(0, 1)]).unflatten(0, faces.present.shape)
+        return self.resampler(faces.image) if faces.image is not None else id_tokens(self.resampler, faces)
 
     def add_people(self, number: int, weights: LayerWeights, x: Tensor, query: Tensor, heads: int) -> Tensor:
         """ID attention of a cross-attention layer, for its processor."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, set_seed
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from uniportrait_core.errors import UniPortraitError
@@ -23,6 +22,7 @@ from ..model.layout import kind_of, load_schedule
 from ..prepare.detectors import make_detector
 from ..prepare.run import is_prepared, prepared
 from . import checkpoint
+from .batches import read_batches
 from .export import FILES, export
 from .inputs import Frozen
 from .log import Log
@@ -30,6 +30,7 @@ from .loop import Trainer
 from .objective import Schedule
 from .plan import describe
 from .preview import Previews, draw
+from .reading import learn_to_read
 
 STARTS = ("stage_one", "start_from")  # settings of weights that a training begins with
 
@@ -61,6 +62,8 @@ def run_stage(path: Path, stage: str) -> Path:
     frozen = Frozen(config, portraits.cached)
     example = collate([portraits[0, 0]])
     network = build(config, stage, frozen.widths(example.faces), frozen.nobody.image.shape[-1])
+    if config.reading.steps and checkpoint.latest(run.output) is None:
+        learn_to_read(config, network.resampler, frozen, portraits, accelerator)
     scheduler = load_schedule(base.model)
     schedule = Schedule.of(scheduler, accelerator.device)
     networks = seen_with | _other_fingerprints(config)
@@ -199,22 +202,9 @@ def steps_of(trainer: Trainer, portraits: Portraits) -> Iterator[list[Batch]]:
         accelerator.num_processes,
         run.accumulation,
     )
-    workers = trainer.config.data.workers
-    batches = iter(
-        DataLoader(
-            portraits,
-            batch_sampler=order,
-            collate_fn=collate,
-            num_workers=workers,
-            pin_memory=accelerator.device.type == "cuda",
-            multiprocessing_context="spawn" if workers else None,
-        )
-    )
-    try:
-        while step := list(itertools.islice(batches, run.accumulation)):
-            yield step
-    except UniPortraitError as error:  # of a reading process it comes with that process's traceback in front
-        raise UniPortraitError(str(error).rstrip().rsplit(f"{UniPortraitError.__name__}: ", 1)[-1]) from None
+    batches = read_batches(portraits, order, trainer.config.data.workers, accelerator.device)
+    while step := list(itertools.islice(batches, run.accumulation)):
+        yield step
 
 
 def _is_over(accelerator: Accelerator, started: float, seconds: float) -> bool:

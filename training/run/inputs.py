@@ -111,7 +111,7 @@ class Frozen(nn.Module):
         if pooled is not None:
             pooled = torch.where(throws.no_text[:, None], blank_pooled, pooled)
             added = {"text_embeds": pooled, "time_ids": self._sizes(batch).to(pooled)}
-        return Conditions(text, added, self._people(batch, throws))
+        return Conditions(text, added, self.people(batch, throws))
 
     def features(self, faces: Faces) -> Faces:
         """Faces, (pictures, people, …), with what the frozen networks see in them."""
@@ -137,7 +137,8 @@ class Frozen(nn.Module):
         """How many a person has."""
         return self.nobody.clip.shape[1]
 
-    def _people(self, batch: Batch, throws: Throws) -> FaceInputs:
+    def people(self, batch: Batch, throws: Throws) -> FaceInputs:
+        """The people, where the dice leave them in."""
         faces = self.features(batch.faces)
         nobody = changed(self.nobody, lambda t: t[None])
         gone = throws.no_faces[:, None]
