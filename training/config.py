@@ -156,6 +156,11 @@ class Loss(Table):
         noisy_share: how often a noise level is drawn of the noisier ones only.
         noisy_from: where these begin, as a share of all levels.
         face_weight: how much more an error in a face box counts; 0 counts all alike.
+        likeness: weight of `1 − cos` between the face embeddings of the picture that is predicted and of the photo
+            (`run/likeness.py`); 0 for none.
+        likeness_levels: from which noise level to which that counts, as shares of all levels: below, the noisy picture
+            itself shows who is there; above, the prediction is a blur, and exaggeration alone makes it like anybody.
+        likeness_window: side of what is decoded around a face, in spots of the latent.
     """
 
     offset_noise: Annotated[float, Field(ge=0)] = 0.0
@@ -163,6 +168,9 @@ class Loss(Table):
     noisy_share: Share = 0.0
     noisy_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
     face_weight: Annotated[float, Field(ge=0)] = 0.0
+    likeness: Annotated[float, Field(ge=0)] = 0.0
+    likeness_levels: tuple[Share, Share] = (0.2, 0.65)
+    likeness_window: Annotated[int, Field(ge=4)] = 32
 
 
 class Optimizer(Table):
@@ -327,7 +335,8 @@ def _check_stage(config: Config, stage: str, name: str) -> None:
     kind = "pictures" if stage == "multi" and config.base.ip_adapter else stage
     faults = [f"{key} has no effect in {STAGES[kind]}" for key in WITHOUT_EFFECT[kind] if _is_set(config, key)]
     if config.run.start_from:
-        sizes = (key for key in ("resampler", "reading", "run.lora_rank", "router.hidden") if key not in WITHOUT_EFFECT[kind])
+        decided = ("resampler", "reading", "run.lora_rank", "router.hidden")
+        sizes = (key for key in decided if key not in WITHOUT_EFFECT[kind])
         faults += [f"{key} has no effect beside run.start_from, whose it is" for key in sizes if _is_set(config, key)]
     if kind == "multi" and not config.run.stage_one:
         faults.append("run.stage_one is missing: stage II starts from the face-ID weights that stage I exported")

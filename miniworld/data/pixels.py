@@ -1,12 +1,10 @@
-"""What is done to pictures on the device that trains: cutting, aligning, roughening."""
-
-from functools import cache
+"""What is done to pictures on the device that trains: cutting, roughening."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from uniportrait_core.faces.alignment import ARCFACE_TEMPLATE, TEMPLATE_SIZE
+from training.data.face_cuts import warp
 
 
 def to_unit(pixels: Tensor) -> Tensor:
@@ -28,41 +26,7 @@ def sample_boxes(pictures: Tensor, boxes: Tensor, size: int) -> Tensor:
     theta = torch.zeros(len(boxes), 2, 3, device=boxes.device)
     theta[:, 0, 0], theta[:, 1, 1] = ((other - corner) / 2).unbind(1)
     theta[:, :, 2] = (corner + other) / 2
-    return _warp(pictures, theta, size)
-
-
-def sample_faces(pictures: Tensor, landmarks: Tensor, size: int) -> Tensor:
-    """Aligned faces, as `uniportrait_core.faces.alignment.align` cuts them, but with gradients.
-
-    Args:
-        pictures: (batch, 3, side, side).
-        landmarks: x and y in shares of the picture, (batch, 5, 2).
-
-    Returns:
-        (batch, 3, size, size).
-    """
-    target = torch.view_as_complex(_template(landmarks.device))
-    source = torch.view_as_complex((landmarks * 2 - 1).contiguous())
-    dz, dw = target - target.mean(), source - source.mean(dim=1, keepdim=True)
-    # As in the core, least squares in the crop, then turned round; in the picture they would have another outcome.
-    turn = (dw.conj() * dw).sum(dim=1).real / (dw.conj() * dz).sum(dim=1)
-    shift = source.mean(dim=1) - turn * target.mean()
-    rows = (torch.stack((turn.real, -turn.imag, shift.real), 1), torch.stack((turn.imag, turn.real, shift.imag), 1))
-    return _warp(pictures, torch.stack(rows, 1), size)
-
-
-@cache
-def _template(device: torch.device) -> Tensor:
-    """The template as places −1..1, (5, 2), brought to the device once."""
-    # OpenCV counts from the middle of the first pixel, shares from its corner.
-    return torch.tensor((ARCFACE_TEMPLATE + 0.5) / TEMPLATE_SIZE * 2 - 1, dtype=torch.float32, device=device)
-
-
-def _warp(pictures: Tensor, theta: Tensor, size: int) -> Tensor:
-    with torch.autocast(pictures.device.type, enabled=False):  # places are too fine for half precision
-        grid = F.affine_grid(theta, [len(theta), 3, size, size], align_corners=False)
-        # What lies outside is 0 to grid_sample; black is −1 here.
-        return F.grid_sample(pictures.float() + 1, grid, mode="bilinear", align_corners=False) - 1
+    return warp(pictures, theta, size)
 
 
 def roughen(pictures: Tensor, coarsest: float = 0.25) -> Tensor:
@@ -88,7 +52,7 @@ def roughen(pictures: Tensor, coarsest: float = 0.25) -> Tensor:
     theta[:, 0, 0] = theta[:, 1, 1] = scale
     theta[:, 0, 1], theta[:, 1, 0] = -angle, angle
     theta[:, :, 2] = (torch.rand(count, 2, device=device) - 0.5) * 0.06
-    return _warp(pictures, theta, side).clamp(-1, 1)
+    return warp(pictures, theta, side).clamp(-1, 1)
 
 
 def face_weights(boxes: Tensor, side: int, extra: float, grow: float = 0.15) -> Tensor:

@@ -21,6 +21,7 @@ Settings = dict[str, dict[str, Any]]
 
 PHOTOS = 3  # of each person, on average
 READING = {"steps": 1_200, "batch": 48, "learning_rate": 2e-3}  # five minutes of a CPU
+LIKENESS = {"likeness": 0.004, "likeness_window": 8}
 READERS = 12  # processes of a stage, as a GPU learns from more pictures than one reads
 ENCODERS = 10  # processes that share a GPU, which waits for each of them most of the time
 
@@ -99,7 +100,7 @@ def settings_of(job: Job, variant: Variant) -> Settings:
             "workers": READERS if job.device.type == "cuda" else 1,
         },
         # Who is in a small picture is decided at high noise, which an even loss gives next to no weight.
-        "loss": {"min_snr": 0.01, "noisy_share": 0.4, "face_weight": 4.0},
+        "loss": {"min_snr": 0.01, "noisy_share": 0.4, "face_weight": 8.0},
         "optimizer": {"learning_rate": budget.rate, "warmup": min(100, budget.steps // 10)},
         "run": {
             "output": output,
@@ -121,6 +122,7 @@ def settings_of(job: Job, variant: Variant) -> Settings:
             settings["resampler"] = {"tokens": 8, "dim": 128, "depth": 2}
             settings["reading"] = READING | {"steps": min(READING["steps"], budget.steps)}
             settings["run"]["lora_rank"] = 16
+        settings["loss"] |= LIKENESS
         # Looks and clothes are to come from the prompt: half of the time the face is that of another photo.
         settings["data"]["second_photo"] = 0.5
     else:

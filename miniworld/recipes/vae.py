@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from training.data.face_cuts import sample_faces
 from uniportrait_core.files.checkpoint import load_backbone
 
-from ..data.pixels import face_weights, sample_faces, to_unit
+from ..data.pixels import face_weights, to_unit
 from ..nets.base_model import SCALING_FACTOR, new_vae
 from ..nets.norms import lean
 from ..nets.vae_start import start_with_means

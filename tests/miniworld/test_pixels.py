@@ -4,9 +4,10 @@ import numpy as np
 import torch
 
 from miniworld.data.crops import CROP_SIZE
-from miniworld.data.pixels import face_weights, roughen, sample_boxes, sample_faces, to_unit
+from miniworld.data.pixels import face_weights, roughen, sample_boxes, to_unit
 from miniworld.world.picture import faces, picture
 from miniworld.world.scene import compose
+from training.data.face_cuts import sample_faces
 from uniportrait_core.embedding import face_features
 from uniportrait_core.faces.alignment import align
 

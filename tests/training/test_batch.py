@@ -27,6 +27,7 @@ def sample(key: str, people: int, cached: bool, other: bool = False, absent: boo
         seed=0,
         caption=f"caption of {key}",
         boxes=torch.rand(people, 4),
+        landmarks=torch.rand(people, 5, 2),
         faces=faces(people, cached),
         other=faces(1, cached) if other else None,
         absent=faces(1, cached) if absent else None,

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from training.data.sample import Faces, Sample
+from uniportrait_core.faces.alignment import ARCFACE_TEMPLATE, TEMPLATE_SIZE
 
 PEOPLE, SIDE, CONTEXT, INTRINSIC, SHALLOW, CLIP, SPOTS = 4, 8, 64, 24, 36, 32, 256
 STRENGTH = 120.0  # before scaling: people can be told apart at every noise level
@@ -38,6 +39,7 @@ class Toy(Dataset[Sample]):
             seed=seed,
             caption="",
             boxes=boxes,
+            landmarks=landmarks(boxes),
             faces=features(who),
             other=None,
             absent=None,
@@ -59,6 +61,12 @@ def picture(who: Sequence[int], dice: np.random.Generator) -> tuple[Tensor, Tens
         latent[:, top : top + tall, left : left + wide] = colour(person)[:, None, None]
         boxes.append((left / SIDE, top / SIDE, (left + wide) / SIDE, (top + tall) / SIDE))
     return latent, torch.tensor(boxes)
+
+
+def landmarks(boxes: Tensor) -> Tensor:
+    """As the template has them in its picture, (people, 5, 2)."""
+    corner, other = boxes[:, None, :2], boxes[:, None, 2:]
+    return corner + (other - corner) * torch.from_numpy(ARCFACE_TEMPLATE / TEMPLATE_SIZE).float()
 
 
 def colour(person: int) -> Tensor:

@@ -138,7 +138,10 @@ def write_shards(folder: Path, stage: str, count: int = 12) -> None:
                 "caption": "a picture",
                 "size": [PIXELS, PIXELS],
                 "original_size": [PIXELS, PIXELS],
-                "faces": [{"box": box} for box in boxes],
+                "faces": [
+                    {"box": box, "landmarks": (points * PIXELS - 0.5).tolist()}
+                    for box, points in zip(boxes, sample.landmarks, strict=True)
+                ],
             }
             features = {name: value for name, value in asdict(sample.faces).items() if value is not None}
             features |= {"moments": sample.moments, "text": sample.text}

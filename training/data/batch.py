@@ -18,6 +18,7 @@ class Batch:
         keys, captions: of the pictures.
         seeds: likewise, (batch,), int64.
         boxes: as in `Sample`, (batch, people, 4); empty, all 0, for absent people.
+        landmarks: likewise, (batch, people, 5, 2); None where a picture has none.
         present: where there is a candidate of the router, bool, (batch, people).
         in_picture: where that candidate is in the picture, bool, (batch, people). Absent people come last.
         faces: of the candidates, each (batch, people, …).
@@ -32,6 +33,7 @@ class Batch:
     seeds: Tensor
     captions: tuple[str, ...]
     boxes: Tensor
+    landmarks: Tensor | None
     present: Tensor
     in_picture: Tensor
     faces: Faces
@@ -57,6 +59,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples of one size; an absent person becomes the last candidate of their picture."""
     candidates = [_candidates(sample) for sample in samples]
     most = max(len(sample.boxes) + (sample.absent is not None) for sample in samples)
+    landmarks = [sample.landmarks for sample in samples]
     others = [sample.other for sample in samples]
     known = next((other for other in others if other is not None), None)
     return Batch(
@@ -64,6 +67,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         seeds=torch.tensor([sample.seed for sample in samples]),
         captions=tuple(sample.caption for sample in samples),
         boxes=_filled([sample.boxes for sample in samples], most),
+        landmarks=None if any(points is None for points in landmarks) else _filled(landmarks, most),
         present=_filled([torch.ones(_count(faces), dtype=torch.bool) for faces in candidates], most),
         in_picture=_filled([torch.ones(len(sample.boxes), dtype=torch.bool) for sample in samples], most),
         faces=_each(lambda tensors: _filled(tensors, most), *candidates),

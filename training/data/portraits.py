@@ -119,6 +119,7 @@ class Portraits(Dataset[Sample]):
             seed=seed,
             caption=facts["caption"],
             boxes=_boxes(facts, where, corner)[people],
+            landmarks=None if (points := _landmarks(facts, where, corner)) is None else points[people],
             faces=_faces(members, features, people),
             other=self._face(other),
             absent=self._face(absent),
@@ -170,10 +171,23 @@ def _moments(whole: Tensor, where: Cut, corner: tuple[int, int]) -> Tensor:
 
 def _boxes(facts: dict, where: Cut, corner: tuple[int, int]) -> Tensor:
     """Boxes of all faces as shares of the cut picture, (people, 4)."""
-    boxes = np.array([face["box"] for face in facts["faces"]])
-    scale = np.tile(np.array(where.size) / facts["size"], 2)[[1, 0, 1, 0]]
-    shares = (boxes * scale - np.tile(corner[::-1], 2)) / np.tile(where.crop[::-1], 2)
-    return torch.from_numpy(shares.clip(0, 1)).float()
+    boxes = np.array([face["box"] for face in facts["faces"]]).reshape(-1, 2, 2)
+    return _shares(boxes, facts, where, corner).clamp(0, 1).flatten(1)
+
+
+def _landmarks(facts: dict, where: Cut, corner: tuple[int, int]) -> Tensor | None:
+    """Landmarks of all faces likewise, (people, 5, 2)."""
+    if any("landmarks" not in face for face in facts["faces"]):
+        return None
+    points = np.array([face["landmarks"] for face in facts["faces"]])
+    return _shares(points + 0.5, facts, where, corner)  # landmarks count from the middle of the first pixel
+
+
+def _shares(points: np.ndarray, facts: dict, where: Cut, corner: tuple[int, int]) -> Tensor:
+    """Points (x, y) in pixels of the picture as shares of what is cut out of it."""
+    (height, width), (top, left), crop = facts["size"], corner, where.crop
+    scale = np.array((where.size[1] / width, where.size[0] / height))
+    return torch.from_numpy((points * scale - (left, top)) / (crop[1], crop[0])).float()
 
 
 def _faces(members: Mapping[str, bytes], features: Mapping[str, Tensor], people: np.ndarray) -> Faces:

@@ -36,6 +36,8 @@ class Sample:
         caption: what the text encoder is given.
         boxes: of the faces, as shares of the cut picture's width and height: left, top, right, bottom, (people, 4),
             0..1.
+        landmarks: eyes, nose tip and mouth corners of the faces, as shares likewise, (people, 5, 2); None where the
+            shards have none.
         faces: of the same people.
         other: another photo of the person for the intrinsic branch, one face; None where there is none, or where
             the dice chose the picture's own.
@@ -52,6 +54,7 @@ class Sample:
     seed: int
     caption: str
     boxes: Tensor
+    landmarks: Tensor | None
     faces: Faces
     other: Faces | None
     absent: Faces | None

@@ -36,7 +36,12 @@ def scaled(vae_config: object, latents: Tensor) -> Tensor:
 @torch.no_grad()
 def to_pixels(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     """Pictures from the UNet's latents, RGB, (pictures, height, width, 3), 0..1."""
-    latents = latents.float() / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0)
     with torch.autocast(latents.device.type, enabled=False):  # SDXL's VAE overflows in half precision
-        pictures = [vae.decode(latent).sample for latent in latents.split(1)]
+        pictures = [decode(vae, latent) for latent in latents.split(1)]
     return (torch.cat(pictures) / 2 + 0.5).clamp(0, 1).movedim(1, -1)
+
+
+def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """Pictures from the UNet's latents, RGB, (pictures, 3, height, width), about −1..1, with gradients."""
+    latents = latents.float() / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0)
+    return vae.decode(latents).sample

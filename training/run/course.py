@@ -61,6 +61,11 @@ def run_stage(path: Path, stage: str) -> Path:
         _check_recording(accelerator, portraits.cached)
     frozen = Frozen(config, portraits.cached)
     example = collate([portraits[0, 0]])
+    if config.loss.likeness and example.landmarks is None:
+        raise UniPortraitError(
+            f"loss.likeness is {config.loss.likeness:g}, and {', '.join(config.data.shards)} has faces without "
+            "landmarks. Make the shards by `python -m training prepare`, or set it to 0."
+        )
     network = build(config, stage, frozen.widths(example.faces), frozen.nobody.image.shape[-1])
     if config.reading.steps and checkpoint.latest(run.output) is None:
         learn_to_read(config, network.resampler, frozen, portraits, accelerator)

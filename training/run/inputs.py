@@ -56,29 +56,33 @@ class Frozen(nn.Module):
         self.no_text = self.text([""])
         self.requires_grad_(False)
         self.backbone = self.face.backbone
-        self.cached = cached
+        self.cached, self.looking = cached, bool(config.loss.likeness)
         if cached:  # what they see is in the shards
             self.text = self.face = None
 
     def work_on(self, device: torch.device) -> None:
         """Bring what every step needs to a device. With cached features that is no network: VAE and backbone, which
-        previews need, wait on the CPU."""
+        previews need, wait on the CPU, unless every step looks at what it predicts."""
         self.nobody = changed(self.nobody, lambda t: t.to(device))
         self.no_text = tuple(None if t is None else t.to(device) for t in self.no_text)
         if not self.cached:
             self.to(device)
+        elif self.looking:
+            self._move(device)
 
     @contextmanager
     def drawing_on(self, device: torch.device) -> Iterator[None]:
         """While it lasts, VAE and backbone are on a device."""
-        for module in (self.vae, self.backbone):
-            module.to(device)
+        self._move(device)
         try:
             yield
         finally:
-            if self.cached:
-                for module in (self.vae, self.backbone):
-                    module.cpu()
+            if self.cached and not self.looking:
+                self._move("cpu")
+
+    def _move(self, device: torch.device | str) -> None:
+        for module in (self.vae, self.backbone):
+            module.to(device)
 
     @property
     def divisor(self) -> int:

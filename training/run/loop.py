@@ -17,9 +17,10 @@ from ..data.batch import Batch
 from ..model.layout import kind_of
 from ..model.network import Network, Routing
 from . import checkpoint
-from .dice import throw
+from .dice import Throws, throw
 from .inputs import Frozen
-from .objective import RoutingScore, Schedule, diffusion_loss, noised, score_routing, weight_faces
+from .likeness import likeness
+from .objective import RoutingScore, Schedule, cleaned, diffusion_loss, noised, score_routing, weight_faces
 from .optimizer import make_optimizer, set_learning_rates
 from .recorded import Recorded
 
@@ -34,20 +35,28 @@ class Pass:
     Attributes:
         diffusion: the diffusion loss.
         routing: how the routers did; None where there are none.
+        unlikeness: `1 − cos` of predicted faces and photos; NaN for pictures where that does not count, None where it
+            is not asked for.
     """
 
     diffusion: Tensor
     routing: RoutingScore | None
+    unlikeness: Tensor | None = None
 
-    def loss(self, weight: float) -> Tensor:
-        """What is minimised: `diffusion + λ · routing`."""
+    def loss(self, config: Config) -> Tensor:
+        """What is minimised: `diffusion + λ · routing`, and whatever else is asked for."""
         loss = self.diffusion.mean()
-        return loss if self.routing is None else loss + weight * self.routing.loss.mean()
+        if self.routing is not None:
+            loss = loss + config.router.loss_weight * self.routing.loss.mean()
+        if self.unlikeness is not None:
+            loss = loss + config.loss.likeness * self.unlikeness.nan_to_num().mean()
+        return loss
 
     def detached(self) -> "Pass":
         """The same without what gradients need."""
         routing = self.routing and replace(self.routing, loss=self.routing.loss.detach())
-        return Pass(self.diffusion.detach(), routing)
+        unlikeness = None if self.unlikeness is None else self.unlikeness.detach()
+        return Pass(self.diffusion.detach(), routing, unlikeness)
 
 
 class Trainer:
@@ -98,6 +107,7 @@ class Trainer:
     def look(self, batch: Batch) -> Pass:
         """The losses of a batch on the device."""
         config, frozen = self.config, self.frozen
+        batch = replace(batch, faces=frozen.features(batch.faces))
         people, levels = batch.present.shape[1], len(self.schedule.kept)
         size = frozen.latent_size(batch)
         drops = config.features, config.guidance, config.loss
@@ -112,18 +122,44 @@ class Trainer:
             )
         weights = weight_faces(batch.boxes, batch.in_picture, size[1:], config.loss.face_weight)
         diffusion = diffusion_loss(predicted, target, self.schedule, throws.timesteps, config.loss.min_snr, weights)
+        unlikeness = self._unlikeness(batch, throws, noisy, predicted.float()) if config.loss.likeness else None
         if not logits:
-            return Pass(diffusion, None)
+            return Pass(diffusion, None, unlikeness)
         logits = [layer.float() for layer in logits]
-        return Pass(
-            diffusion,
-            score_routing(logits, batch.boxes, batch.in_picture, batch.present, throws.no_faces, size[1:]),
+        routing = score_routing(logits, batch.boxes, batch.in_picture, batch.present, throws.no_faces, size[1:])
+        return Pass(diffusion, routing, unlikeness)
+
+    def _unlikeness(self, batch: Batch, throws: Throws, noisy: Tensor, predicted: Tensor) -> Tensor:
+        """Of `Pass`; batch with features."""
+        loss, levels = self.config.loss, len(self.schedule.kept)
+        low, high = (levels * share for share in loss.likeness_levels)
+        counts = (low <= throws.timesteps) & (throws.timesteps < high) & ~throws.no_faces
+        counts = batch.in_picture & counts[:, None]
+        places = torch.arange(counts.numel(), device=counts.device)
+        if not self.config.run.cuda_graphs:  # whose work is always of one size; here nothing is decoded in vain
+            places = places[counts.flatten()]
+            if not len(places):
+                return torch.full((len(counts),), torch.nan, device=counts.device)
+        picture, person = places // counts.shape[1], places % counts.shape[1]
+        # People who are padding have no landmarks to align; nobody counts the first person's again.
+        landmarks = torch.where(batch.in_picture[..., None, None], batch.landmarks, batch.landmarks[:, :1])
+        clean = cleaned(self.schedule, noisy[picture], predicted[picture], throws.timesteps[picture])
+        seen = likeness(
+            self.frozen.vae,
+            self.frozen.backbone,
+            clean,
+            landmarks[picture, person],
+            batch.faces.embedding[picture, person],
+            loss.likeness_window,
         )
+        unlike = torch.zeros_like(counts, dtype=seen.dtype).flatten().index_put((places,), 1 - seen).view_as(counts)
+        mean = (unlike * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1)  # 0 / 0 has gradients that are no numbers
+        return torch.where(counts.any(dim=1), mean, torch.nan)
 
     def _pass(self, batch: Batch) -> Pass:
         """What `learn` does, recorded or not."""
         found = self.look(batch)
-        self.accelerator.backward(found.loss(self.config.router.loss_weight) / self.config.run.accumulation)
+        self.accelerator.backward(found.loss(self.config) / self.config.run.accumulation)
         return found.detached()
 
     def forget_gradients(self) -> None:
@@ -146,7 +182,7 @@ class Trainer:
             last = number == len(batches) - 1
             with nullcontext() if last else accelerator.no_sync(self.network):
                 passes.append(self.learn(batch.to(accelerator.device)))
-            self._stop_unless_finite(passes[-1].loss(self.config.router.loss_weight), batches, "loss")
+            self._stop_unless_finite(passes[-1].loss(self.config), batches, "loss")
         accelerator.unscale_gradients(self.optimizer)
         norm = nn.utils.clip_grad_norm_(list(self.trained.values()), settings.max_norm or math.inf)
         if accelerator.scaler is None:  # which leaves out a step by itself
@@ -218,6 +254,8 @@ class Trainer:
         if passes[0].routing is not None:
             columns["loss/routing"] = [found.routing.loss for found in passes]
             columns["routed_right"] = [found.routing.right for found in passes]
+        if passes[0].unlikeness is not None:
+            columns["loss/unlikeness"] = [found.unlikeness for found in passes]
         stacked = torch.stack([torch.cat(column).detach().float() for column in columns.values()])
         everybody = self.accelerator.gather(stacked.mT)
         return dict(zip(columns, everybody.nanmean(dim=0).tolist(), strict=True))

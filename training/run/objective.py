@@ -45,6 +45,19 @@ def noised(schedule: Schedule, clean: Tensor, throws: Throws, loss: Loss) -> tup
     return noisy, velocity if schedule.velocity else noise
 
 
+def cleaned(schedule: Schedule, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+    """The latents that a prediction amounts to; `noised` the other way round.
+
+    Args:
+        noisy, predicted: (pictures, channels, height, width).
+        timesteps: (pictures,).
+    """
+    share = schedule.kept[timesteps].view(-1, 1, 1, 1)
+    if schedule.velocity:
+        return share.sqrt() * noisy - (1 - share).sqrt() * predicted
+    return (noisy - (1 - share).sqrt() * predicted) / share.sqrt()
+
+
 def weight_faces(boxes: Tensor, in_picture: Tensor, latent: tuple[int, int], more: float) -> Tensor | None:
     """Weights of spots: `1 + more` in faces and 1 elsewhere, then brought to a mean of 1 in each picture.
 

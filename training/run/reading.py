@@ -1,10 +1,10 @@
 """Before stage I: the resampler learns to keep who somebody is.
 
-A resampler that begins at random makes much the same tokens of everybody. The diffusion loss, which is noise and all else
-that is in a picture for the most part, takes long to change that: small resamplers still kept a fifth of the face
-embedding when the adapter had learned what there was to learn from them. So at first a linear layer, which is thrown away
-afterwards, is to read two things off the tokens: the face embedding, and the latents around the face. No UNet takes part,
-so a step costs a twentieth of stage I's.
+A resampler that begins at random makes much the same tokens of everybody. The diffusion loss, which is noise and all
+else that is in a picture for the most part, takes long to change that: a small resampler still kept a fifth of the face
+embedding when the adapter had learned what there was to learn from it. So at first a linear layer, which is thrown away
+afterwards, is to read two things off the tokens: the face embedding, and the latents around the face. No UNet takes
+part, so that a picture costs a tenth of what it does in stage I.
 """
 
 from dataclasses import dataclass, replace
