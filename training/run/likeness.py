@@ -1,8 +1,8 @@
 """How much the people of a predicted picture look like their photos: the identity loss of PortraitBooth and PuLID.
 
 A step's prediction, brought back to latents without noise, is decoded around each face, and the face backbone looks at
-it. The diffusion loss is mostly about pose, clothes and background, which nobody can know; this is about nothing but who
-is there. It is no part of the paper.
+it. The diffusion loss is mostly about pose, clothes and background, which nobody can know; this is about who is there
+alone. It is no part of the paper.
 """
 
 import torch
