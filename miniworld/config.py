@@ -142,8 +142,8 @@ SMALL = Preset(
         "decoder": Budget(20_000, 1800, 16, 1e-3),
         "unet": Budget(100_000, 3600, 32, 3e-3),
         "sketch": Budget(150, 300, 32, 2e-3),
-        "single": Budget(6_000, 3600, 32, 4e-4),
-        "multi": Budget(2_000, 2400, 32, 4e-4),
+        "single": Budget(8_000, 3600, 16, 4e-4),
+        "multi": Budget(4_000, 2400, 16, 1e-3),
     },
 )
 """For two cores of a CPU."""
@@ -168,8 +168,8 @@ FULL = replace(
         "unet": Budget(100_000, 360, 256, 1.5e-3),
         "sketch": Budget(300, 20, 64, 2e-3),
         # Steps count here, more than pictures.
-        "single": Budget(100_000, 240, 128, 1.5e-3),
-        "multi": Budget(100_000, 200, 128, 1e-3),
+        "single": Budget(100_000, 240, 128, 1e-3),
+        "multi": Budget(100_000, 200, 128, 2e-3),
     },
 )
 """For a GPU."""

@@ -1,7 +1,10 @@
 """Two face recognisers: the backbone, which the people of a picture are made of, and another that only measures."""
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from uniportrait_core.embedding.backbone import FaceBackbone, UnitShape
@@ -39,6 +42,7 @@ class MeasuringNet(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(widths[-1] * self.GRID**2, embedding, bias=False), nn.BatchNorm1d(embedding)
         )
+        self.dim = embedding
 
     def forward(self, faces: Tensor) -> Tensor:
         """
@@ -69,6 +73,15 @@ def _convolution(before: int, width: int, stride: int = 1, side: int = 3) -> tup
 
 def new_measuring_net(preset: Preset) -> MeasuringNet:
     return MeasuringNet(preset.measure, preset.embedding)
+
+
+def load_measuring_net(file: Path) -> MeasuringNet:
+    """From its weights, whose shapes say how wide it is; float32, in evaluation mode."""
+    tensors = {key: value.float() if value.is_floating_point() else value for key, value in load_file(file).items()}
+    widths = [len(value) for key, value in tensors.items() if key.endswith("change.0.weight")]
+    net = MeasuringNet(tuple(widths), len(tensors["head.0.weight"]))
+    net.load_state_dict(tensors)
+    return net.eval().requires_grad_(False)
 
 
 class MarginHead(nn.Module):

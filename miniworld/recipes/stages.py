@@ -126,6 +126,11 @@ def settings_of(job: Job, variant: Variant) -> Settings:
         # Looks and clothes are to come from the prompt: half of the time the face is that of another photo.
         settings["data"]["second_photo"] = 0.5
     else:
+        # Most of the diffusion loss is nothing that a router could change. So strong a routing loss bends a LoRA until
+        # people are easy to tell apart, and pictures are none any more: that of stage I stays.
+        settings["router"] = {"loss_weight": 2.0} | ({} if goes_on else {"hidden": 128})
+        settings["optimizer"]["lora_factor"] = 0.0
+        settings["loss"]["noisy_share"] = 0.0  # nobody can be made out there
         settings["run"]["stage_one"] = f"single/{FILES['single']}"
     for table, values in variant.changes.items():
         settings[table] = settings.get(table, {}) | values

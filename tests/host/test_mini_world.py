@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from graph import Graph, GraphError, run_node
-from miniworld.files import SHIPPED
+from miniworld.files import SHIPPED, Files
+from miniworld.nets.recognisers import load_measuring_net
+from miniworld.recipes.faces import shrunk
 from miniworld.world.picture import faces, picture
 from miniworld.world.scene import compose
 from miniworld.world.seeds import TEST
@@ -18,21 +21,43 @@ from miniworld.world.seeds import TEST
 SIDE = 128
 PROMPT = "a smiling person wearing a red jacket and a straw hat on a beach"
 SEEDS = 4
+PEOPLE = TEST[:2]
 
 
-def drawn(prompt: str = PROMPT, width: int = SIDE, height: int = SIDE, steps: int = 20) -> list[np.ndarray]:
-    """Pictures of a prompt, RGB, (height, width, 3), uint8."""
+def drawn(
+    prompt: str = PROMPT, width: int = SIDE, height: int = SIDE, steps: int = 20, cfg: float = 4.0,
+    photo: np.ndarray | None = None, id_scale: float = 1.0,
+) -> list[np.ndarray]:  # fmt: skip
+    """Pictures of a prompt, perhaps with the person of a photo, RGB, (height, width, 3), uint8."""
     graph = Graph()
     node, _ = graph.add("UniPortraitLoadMiniWorld")
-    model, clip, vae, _ = ([node, slot] for slot in range(4))
+    model, clip, vae, vision = ([node, slot] for slot in range(4))
+    if photo is not None:
+        model, cfg = with_face(graph, model, vision, photo, id_scale), 2.5
     positive, negative = (graph.add("CLIPTextEncode", clip=clip, text=text) for text in (prompt, ""))
     latent = graph.add("EmptyLatentImage", width=width, height=height, batch_size=SEEDS)
     samples = graph.add(
         "KSampler", model=model, positive=positive, negative=negative, latent_image=latent, seed=1, steps=steps,
-        cfg=4.0, sampler_name="ddim", scheduler="ddim_uniform", denoise=1.0,
+        cfg=cfg, sampler_name="ddim", scheduler="ddim_uniform", denoise=1.0,
     )  # fmt: skip
     graph.take(graph.add("VAEDecode", samples=samples, vae=vae))
     return list((graph.run()["value"].numpy() * 255).round().astype(np.uint8))
+
+
+def with_face(graph: Graph, model: list, vision: list, photo: np.ndarray, id_scale: float) -> list:
+    """A model with the person of a photo, by the weights of stage I that ship."""
+    weights = graph.add(
+        "LoadUniPortrait", faceid="mini-world-faceid.safetensors", router="none",
+        face_backbone="mini-world-face_backbone.safetensors",
+    )  # fmt: skip
+    face_id, _ = graph.add(
+        "FaceIDEncode", uniportrait=weights, clip_vision=vision, detector=detector(graph), face="largest",
+        image=graph.give(torch.from_numpy(photo)[None].float() / 255), structure_scale=0.3,
+    )  # fmt: skip
+    return graph.add(
+        "IDRouterApply", model=model, uniportrait=weights, face_id=[face_id, 0], id_scale=id_scale, start_percent=0.0,
+        end_percent=1.0, lora_scale=1.0,
+    )  # fmt: skip
 
 
 def loaded(slot: int):
@@ -89,6 +114,43 @@ def test_a_prompt_says_how_light_it_is():
     assert light > dark + 50  # of 255
 
 
+def test_a_face_goes_in_and_comes_out():
+    """Nearer to their photo than to another's, by the recogniser that had no part in it; without strength no nearer."""
+    photos = [picture(compose([seed], f"photo {seed}", "illustration"), 2 * SIDE) for seed in PEOPLE]
+    judge = load_measuring_net(Files(SHIPPED).measure)
+    known = F.normalize(judge(shrunk(torch.cat([faces_of(photo[None])[:1] for photo in photos]))))
+
+    def nearer(id_scale: float) -> float:
+        """By how much, cosine, averaged over pictures and people."""
+        off = []
+        for person, photo in enumerate(photos):
+            seen = F.normalize(judge(shrunk(faces_of(np.stack(drawn(id_scale=id_scale, photo=photo))))))
+            off.append((seen @ (known[person] - known[1 - person])).mean())
+        return float(np.mean(off))
+
+    assert nearer(1.0) > 0.12  # 0.24 measured
+    assert nearer(0.0) == pytest.approx(0.0, abs=1e-3)  # whoever is on the photo
+
+
+def faces_of(pictures: np.ndarray) -> torch.Tensor:
+    """Aligned faces, by Face Detector and Detect Faces, (faces, 224, 224, 3), uint8."""
+    graph = Graph()
+    graph.take(found_in(graph, torch.from_numpy(pictures).float() / 255))
+    return (graph.run()["value"] * 255).round().byte()
+
+
+def found_in(graph: Graph, photos: torch.Tensor) -> list:
+    node, _ = graph.add(
+        "UniPortraitDetectFaces", detector=detector(graph), image=graph.give(photos), order="left to right",
+        min_confidence=0.5, mask_grow=0.0,
+    )  # fmt: skip
+    return [node, 1]
+
+
+def detector(graph: Graph) -> list:
+    return graph.add("UniPortraitFaceDetector", backend="mini world", model="mini-world-face_detector", provider="auto")
+
+
 def test_drawn_faces_are_found():
     """By Face Detector and Detect Faces, in photos of several sizes."""
     found, wanted = 0, 0
@@ -96,13 +158,7 @@ def test_drawn_faces_are_found():
         scene = compose(TEST[company : 2 * company], f"found {company}", "illustration")
         photo = torch.from_numpy(picture(scene, size))[None].float() / 255
         graph = Graph()
-        detector = graph.add(
-            "UniPortraitFaceDetector", backend="mini world", model="mini-world-face_detector", provider="auto"
-        )
-        node, _ = graph.add(
-            "UniPortraitDetectFaces", detector=detector, image=graph.give(photo), order="left to right",
-            min_confidence=0.5, mask_grow=0.0,
-        )  # fmt: skip
+        node, _ = found_in(graph, photo)
         graph.take([node, 1], "crops")
         graph.take([node, 2], "masks")
         taken = graph.run()
