@@ -1,5 +1,9 @@
 """What a linear layer reads off ID tokens before stage I."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +15,7 @@ from training.run import reading
 from training.run.course import run_stage
 from training.run.export import FILES
 from training.run.reading import FILE, GRID, around_faces, errors
+from uniportrait_core.errors import UniPortraitError
 
 STEPS = 150
 
@@ -57,6 +62,34 @@ def test_what_was_read_is_not_read_again(one, tmp_path, monkeypatch):
     (tmp_path / "run" / FILE).unlink()  # a checkpoint has all that is needed
     run(tmp_path, taken=2)
     assert not (tmp_path / "run" / FILE).exists() and (tmp_path / "run" / FILES["single"]).exists()
+
+
+def test_a_resampler_of_other_sizes_is_named(one, tmp_path):
+    output, _ = one
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / FILE).write_bytes((output / "run" / FILE).read_bytes())
+    settings = trainers.write_settings(
+        tmp_path, "single", reading={"steps": 2, "batch": 8}, resampler={"tokens": 3, "dim": 64, "depth": 2}
+    )
+    with pytest.raises(UniPortraitError, match="reading.safetensors is no resampler of these sizes .*latents"):
+        run_stage(settings, "single")
+
+
+def test_two_processes_read_as_one(tmp_path):
+    """Of half the batch each."""
+    changes = {"run": {"ema": 0, "steps": 1}}
+    once = trainers.write_settings(tmp_path / "once", "single", reading={"steps": 6, "batch": 8}, **changes)
+    twice = trainers.write_settings(tmp_path / "twice", "single", reading={"steps": 6, "batch": 4}, **changes)
+    run_stage(once, "single")
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "training"]
+    places = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*words, "single", str(twice)], cwd=trainers.ROOT, capture_output=True, text=True, env={**os.environ, **places}
+    )
+    assert done.returncode == 0, done.stderr
+    wanted, found = (load_file(tmp_path / name / "run" / FILE) for name in ("once", "twice"))
+    for name, value in wanted.items():  # a process divides by the variance of its own share: 3 % in what began at zero
+        assert (value - found[name]).norm() <= 0.06 * value.norm(), name
 
 
 def test_latents_around_a_face():

@@ -8,15 +8,18 @@ part, so that a picture costs a tenth of what it does in stage I.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from uniportrait_core.embedding.resampler import FaceIDResampler
+from uniportrait_core.errors import UniPortraitError
 
 from ..config import Config, Guidance
 from ..data.batch import Batch
@@ -114,21 +117,33 @@ def learn_to_read(
     Args:
         config: `reading` of it says for how long.
         resampler: is changed.
-        frozen: on the device.
+        frozen: the networks whose features it reads.
         portraits: pictures of one person.
 
     Raises:
-        UniPortraitError: the output folder cannot be written.
+        UniPortraitError: the output folder cannot be written, or has a resampler of other sizes.
     """
     path = config.run.output / FILE
+    known = accelerator.reduce(torch.tensor([float(path.is_file())], device=accelerator.device), "sum")
+    if known.item() == accelerator.num_processes:  # all see it, or all train
+        return _load(path, resampler)
     frozen.work_on(accelerator.device)
-    if not path.is_file():
-        _train(config, resampler, frozen, portraits, accelerator)
-        if accelerator.is_main_process:
-            with whole_file(path) as file:
-                file.write(save({name: value.cpu().contiguous() for name, value in resampler.state_dict().items()}))
-        accelerator.wait_for_everyone()
-    resampler.load_state_dict(load_file(path))
+    _train(config, resampler, frozen, portraits, accelerator)
+    if accelerator.is_main_process:
+        with whole_file(path) as file:
+            file.write(save({name: value.cpu().contiguous() for name, value in resampler.state_dict().items()}))
+    accelerator.wait_for_everyone()
+
+
+def _load(path: Path, resampler: FaceIDResampler) -> None:
+    try:
+        resampler.load_state_dict(load_file(path))
+    except (SafetensorError, OSError, RuntimeError) as error:  # torch raises the last for other keys and shapes
+        reason = " ".join(str(error).split())[:200]
+        raise UniPortraitError(
+            f"{path} is no resampler of these sizes ({reason}). Delete it, and it is made again, or set the table "
+            "`resampler` to what it was."
+        ) from error
 
 
 def _train(
