@@ -167,7 +167,6 @@ FULL = replace(
         "decoder": Budget(20_000, 15, 32, 7e-4),
         "unet": Budget(100_000, 360, 256, 1.5e-3),
         "sketch": Budget(300, 20, 64, 2e-3),
-        # Steps count here, more than pictures.
         "single": Budget(100_000, 240, 128, 1e-3),
         "multi": Budget(100_000, 200, 128, 2e-3),
     },

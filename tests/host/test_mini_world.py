@@ -25,20 +25,20 @@ PEOPLE = TEST[:2]
 
 
 def drawn(
-    prompt: str = PROMPT, width: int = SIDE, height: int = SIDE, steps: int = 20, cfg: float = 4.0,
-    photo: np.ndarray | None = None, id_scale: float = 1.0,
+    prompt: str = PROMPT, width: int = SIDE, height: int = SIDE, steps: int = 20, photo: np.ndarray | None = None,
+    id_scale: float = 1.0,
 ) -> list[np.ndarray]:  # fmt: skip
     """Pictures of a prompt, perhaps with the person of a photo, RGB, (height, width, 3), uint8."""
     graph = Graph()
     node, _ = graph.add("UniPortraitLoadMiniWorld")
     model, clip, vae, vision = ([node, slot] for slot in range(4))
     if photo is not None:
-        model, cfg = with_face(graph, model, vision, photo, id_scale), 2.5
+        model = with_face(graph, model, vision, photo, id_scale)
     positive, negative = (graph.add("CLIPTextEncode", clip=clip, text=text) for text in (prompt, ""))
     latent = graph.add("EmptyLatentImage", width=width, height=height, batch_size=SEEDS)
     samples = graph.add(
         "KSampler", model=model, positive=positive, negative=negative, latent_image=latent, seed=1, steps=steps,
-        cfg=cfg, sampler_name="ddim", scheduler="ddim_uniform", denoise=1.0,
+        cfg=4.0 if photo is None else 2.5, sampler_name="ddim", scheduler="ddim_uniform", denoise=1.0,
     )  # fmt: skip
     graph.take(graph.add("VAEDecode", samples=samples, vae=vae))
     return list((graph.run()["value"].numpy() * 255).round().astype(np.uint8))

@@ -152,15 +152,13 @@ def _train(
     settings, seed, main = config.reading, config.run.seed, accelerator.is_main_process
     processes = accelerator.num_processes
     order = Batches(portraits, settings.batch, seed, settings.steps, 0, accelerator.process_index, processes)
-    reader, optimizer = None, None
+    made = Reader(resampler, frozen.nobody.embedding.shape[-1], frozen.vae.config.latent_channels)
+    reader = accelerator.prepare_model(made)
+    optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(made.parameters()))
     bar = tqdm(total=settings.steps, desc="reading", unit="step", disable=not main)
     with Log(config.run.output / "reading" if main else None) as log, bar:
         for step, batch in enumerate(read_batches(portraits, order, config.data.workers, accelerator.device), 1):
             faces, embedding, latents = _shown(config, frozen, batch.to(accelerator.device))
-            if reader is None:
-                made = Reader(resampler, embedding.shape[1], latents.shape[1])
-                reader = accelerator.prepare_model(made)
-                optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(made.parameters()))
             with accelerator.autocast():
                 read = reader(faces)
             found = errors(read, embedding, latents)
