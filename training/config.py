@@ -57,7 +57,7 @@ class Data(Table):
             drawn faces with their photos. "" does neither.
         resolution: height and width of the pictures, in pixels.
         buckets: whether pictures keep their proportions, in groups of like shape.
-        max_people: pictures with more are left out.
+        min_people, max_people: pictures with fewer or more are left out of stage II.
         second_photo: how often another photo of the person feeds the intrinsic branch, if there is one.
         extra_person: how often somebody who is not in the picture is one more candidate of the router.
         workers: processes that read, per training process.
@@ -68,6 +68,7 @@ class Data(Table):
     detector: str = ""
     resolution: Annotated[int, Field(ge=64, multiple_of=8)] = 512
     buckets: bool = False
+    min_people: Count = 2
     max_people: Count = 4
     second_photo: Share = 0.1
     extra_person: Share = 0.1
@@ -136,12 +137,15 @@ class Router(Table):
             themselves; "none", no router: everybody is added everywhere, which is an ablation and makes no file that
             the nodes take.
         temperature: τ of equation 3.
+        teacher: every spot is given to whoever's face is nearest, as the boxes say, whatever the router says. It then
+            learns from the routing loss alone, and nothing else learns from that.
         loss_weight: λ of the routing loss; 0 trains without it (Table 4).
         hidden: width inside φ; 0 for twice the tokens' width, as published. SDXL's many wide layers want less.
     """
 
     choice: Literal["straight-through", "soft", "none"] = "straight-through"
     temperature: Positive = 1.0
+    teacher: bool = False
     loss_weight: Annotated[float, Field(ge=0)] = 0.1
     hidden: Annotated[int, Field(ge=0)] = 0
 
@@ -179,12 +183,14 @@ class Optimizer(Table):
     Attributes:
         learning_rate: after `warmup` steps, constant.
         lora_factor: of the learning rate, for the LoRA in stage II.
+        identity_factor: likewise for resampler, ID keys and values; 0 leaves those of stage I as they are.
         eight_bit: states in eight bits, by bitsandbytes.
         max_norm: gradients are scaled down to this norm; 0 leaves them.
     """
 
     learning_rate: Positive = 1e-5
     lora_factor: Annotated[float, Field(ge=0)] = 0.1
+    identity_factor: Annotated[float, Field(ge=0)] = 0.0
     betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Annotated[int, Field(ge=0)] = 500
@@ -324,9 +330,17 @@ def _fault(fault: dict) -> str:
 
 
 WITHOUT_EFFECT = {
-    "single": ("router", "optimizer.lora_factor", "data.extra_person", "run.stage_one", "base.ip_adapter"),
-    "multi": ("resampler", "reading", "data.second_photo", "run.lora_rank"),
-    "pictures": ("resampler", "reading", "data.second_photo", "run.stage_one", "features"),
+    "single": (
+        "router",
+        "optimizer.lora_factor",
+        "optimizer.identity_factor",
+        "data.min_people",
+        "data.extra_person",
+        "run.stage_one",
+        "base.ip_adapter",
+    ),
+    "multi": ("resampler", "reading", "run.lora_rank"),
+    "pictures": ("resampler", "reading", "data.second_photo", "optimizer.identity_factor", "run.stage_one", "features"),
 }
 """Keys and tables that a stage does not read; stage II on an IP-Adapter's pictures is "pictures"."""
 
@@ -340,8 +354,15 @@ def _check_stage(config: Config, stage: str, name: str) -> None:
         faults += [f"{key} has no effect beside run.start_from, whose it is" for key in sizes if _is_set(config, key)]
     if kind == "multi" and not config.run.stage_one:
         faults.append("run.stage_one is missing: stage II starts from the face-ID weights that stage I exported")
-    if stage == "multi" and config.data.max_people < 2:
-        faults.append(f"data.max_people is {config.data.max_people}, needed are 2 or more for stage II")
+    data = config.data
+    if kind == "multi" and data.min_people > 1 and _is_set(config, "data.second_photo"):
+        faults.append(
+            "data.second_photo has no effect in stage II without pictures of one person: data.min_people = 1"
+        )
+    if stage == "multi" and not data.min_people <= data.max_people:
+        faults.append(f"data.min_people is {data.min_people}, more than data.max_people, {data.max_people}")
+    if stage == "multi" and data.max_people < 2:
+        faults.append(f"data.max_people is {data.max_people}, needed are 2 or more for stage II")
     if config.optimizer.eight_bit and not find_spec("bitsandbytes"):
         faults.append("optimizer.eight_bit needs bitsandbytes, which is not installed: run `pip install bitsandbytes`")
     if faults:

@@ -14,6 +14,7 @@ from uniportrait_core.routing.soft_router import (
     face_masks,
     gumbel,
     mask_of_layer,
+    nearest_faces,
     routed_right,
     router_logits,
     routing_loss,
@@ -208,6 +209,16 @@ def test_masks_of_faces():
     # Centres at 0.25 and 0.625: in the overlap the border is half-way, at 0.4375, which is 7 of 16.
     assert masks[0, 0, 0].tolist() == 7 * [1] + 9 * [0]
     assert mask_of_layer(masks, (1, 2)).tolist()[0][0] == [7 / 8, 0]
+
+
+def test_the_nearest_face_has_every_spot():
+    boxes = torch.tensor([[[0.0, 0.0, 0.5, 0.5], [0.5, 0.0, 1.0, 0.5], [0.4, 0.4, 0.6, 0.6]]]).repeat(2, 1, 1)
+    there = torch.tensor([[True, True, False], [False, False, False]])
+    nearest = nearest_faces(boxes, there, (4, 8))
+    assert nearest.shape == (2, 3, 4 * FINER, 8 * FINER)
+    assert nearest[0, 0].tolist() == 4 * FINER * [4 * FINER * [1] + 4 * FINER * [0]]
+    assert torch.equal(nearest[0, 1], 1 - nearest[0, 0])
+    assert not nearest[0, 2].any() and not nearest[1].any()
 
 
 def test_distances_are_in_pixels():

@@ -73,6 +73,7 @@ def test_the_settings_that_come_along(path):
         ("\n[guidance]\ndrop_faces = 0.95", "guidance.drop_faces, drop_text and drop_both add up to 1.05"),
         ("\n[router]\nchoice = 'soft'", "router has no effect in stage I"),
         ("\n[optimizer]\nlora_factor = 0.5", "optimizer.lora_factor has no effect in stage I"),
+        ("\n[optimizer]\nidentity_factor = 0.5", "optimizer.identity_factor has no effect in stage I"),
         ("\n[optimizer]\neight_bit = true", "optimizer.eight_bit needs bitsandbytes"),
         ("\nstage_one = 'file'", "run.stage_one has no effect in stage I"),
         ("\n[resampler]\ndim = 100", "resampler.dim is 100: input should be a multiple of 64"),
@@ -97,6 +98,16 @@ def test_faults_name_the_key(tmp_path, change, said):
             "base.ip_adapter has no effect in stage I",
         ),
         (SMALLEST.replace('["shards"]', '["shards"]\nmax_people = 1') + "stage_one = 'f'", "multi", "max_people is 1"),
+        (
+            SMALLEST.replace('["shards"]', '["shards"]\nmin_people = 5') + "stage_one = 'f'",
+            "multi",
+            "data.min_people is 5, more than data.max_people, 4",
+        ),
+        (
+            SMALLEST.replace('["shards"]', '["shards"]\nsecond_photo = 0.5') + "stage_one = 'f'",
+            "multi",
+            "data.second_photo has no effect in stage II without pictures of one person: data.min_people = 1",
+        ),
         ("[base", "single", "is no TOML file"),
         (SMALLEST + "stage_one = 'f'\n[resampler]\ndim = 64", "multi", "resampler has no effect in stage II"),
         (

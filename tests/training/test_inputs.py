@@ -8,6 +8,7 @@ import torch
 from toy import SPOTS, features
 from trainers import batches, trainer
 from training.data.sample import Faces
+from training.data.tensors import changed
 from training.frozen.text import TextEncoder
 from training.run.dice import no_dice
 
@@ -69,6 +70,15 @@ def test_another_photo_feeds_the_intrinsic_branch_alone(made, batch):
     assert torch.equal(found.intrinsic[1:3], before.intrinsic[1:3])
     for row in (0, 3):
         assert torch.equal(found.intrinsic[row, 0], other.intrinsic[row])
+
+
+def test_another_photo_is_not_of_candidates_who_are_not_in_the_picture(tmp_path):
+    made = trainer("multi", tmp_path)
+    batch = batches(made)[0][0]
+    other = changed(batch.faces, lambda t: t[:, 1])
+    given = dataclasses.replace(batch, other=other, has_other=rows(True, True, True, True))
+    found, before = (made.frozen.conditions(some, dice(some)).faces.intrinsic for some in (given, batch))
+    assert torch.equal(found[:, 0], before[:, 1]) and torch.equal(found[:, 1:], before[:, 1:])
 
 
 def test_drop_path_is_a_structure_scale_of_zero(made, batch):

@@ -10,9 +10,9 @@ from accelerate.utils import DistributedType
 from trainers import batches, ip_adapter, move, trainer
 from training.model.network import FaceInputs
 from training.run import checkpoint, course
-from training.run.export import export
+from training.run.export import FILES, export
 from uniportrait_core.errors import UniPortraitError
-from uniportrait_core.files.checkpoint import load_ip_adapter, load_router
+from uniportrait_core.files.checkpoint import load_faceid, load_ip_adapter, load_router
 
 STAGES = ("single", "multi")
 
@@ -40,12 +40,68 @@ def test_accumulated_passes_are_one_large_batch(tmp_path, stage):
 def test_the_loras_learning_rate_in_stage_two(tmp_path):
     made = trainer("multi", tmp_path, optimizer={"learning_rate": 1e-3, "warmup": 4, "lora_factor": 0.1})
     found = made.take_step(batches(made)[0])
-    assert found["learning_rate/all_but_lora"] == pytest.approx(1e-3 / 4)
+    assert found["learning_rate/routers"] == pytest.approx(1e-3 / 4)
     assert found["learning_rate/lora"] == pytest.approx(1e-4 / 4)
     for group in made.optimizer.param_groups:
         names = [name for name, value in made.trained.items() if any(value is own for own in group["params"])]
         assert {"_lora." in name for name in names} == {group["part"] == "lora"}
         assert group["lr"] == found[f"learning_rate/{group['part']}"]
+
+
+def gradients(made) -> dict[str, torch.Tensor]:
+    made.learn(batches(made)[0][0])
+    return {name: value.grad for name, value in made.trained.items()}
+
+
+def test_a_teacher_gives_the_spots_and_only_routers_learn_from_its_loss(tmp_path):
+    """Elsewhere gradients are the same whatever the routing loss counts; without a teacher they are not."""
+    made = {
+        (teacher, weight): trainer(
+            "multi",
+            tmp_path,
+            router={"teacher": teacher, "loss_weight": weight},
+            optimizer={"identity_factor": 1.0},
+        )
+        for teacher in (True, False)
+        for weight in (0.0, 5.0)
+    }
+    for one in made.values():
+        move(one)
+    found = {key: gradients(one) for key, one in made.items()}
+    for teacher in (True, False):
+        weak, strong = found[teacher, 0.0], found[teacher, 5.0]
+        same = {name: torch.equal(weak[name], strong[name]) for name in weak}
+        assert not any(same[name] for name in same if "_router." in name)
+        assert all(same[name] for name in same if "_router." not in name) == teacher
+    assert all(not value.any() for name, value in found[True, 0.0].items() if "_router." in name)
+
+
+def test_with_a_teacher_the_router_changes_no_prediction(tmp_path):
+    made = trainer("multi", tmp_path, router={"teacher": True})
+    move(made)
+    batch = batches(made)[0][0]
+    before = made.look(batch)
+    with torch.no_grad():
+        for name, value in made.trained.items():
+            value.add_(torch.randn_like(value) * ("_router." in name))
+    after = made.look(batch)
+    assert torch.equal(before.diffusion, after.diffusion)
+    assert not torch.allclose(before.routing.loss, after.routing.loss)
+
+
+def test_stage_two_can_train_identity_further(tmp_path):
+    made = trainer("multi", tmp_path, optimizer={"identity_factor": 0.5})
+    found = made.take_step(batches(made)[0])
+    assert found["learning_rate/identity"] == found["learning_rate/routers"] / 2
+    path = export(made.weights(), made.config, "multi", "toy", 1, tmp_path / "run")
+    router, faceid = load_router(path), load_faceid(path.with_name(FILES["single"]))
+    began = load_faceid(tmp_path / FILES["single"])
+    for new, old in zip(faceid.layers, began.layers, strict=True):
+        assert not torch.equal(new.to_k, old.to_k) and not torch.equal(new.to_v, old.to_v)
+    assert torch.equal(faceid.lora[0]["q"].up, router.lora[0]["q"].up)
+    left = trainer("multi", tmp_path / "left")
+    export(left.weights(), left.config, "multi", "toy", 1, tmp_path / "left" / "run")
+    assert not (tmp_path / "left" / "run" / FILES["single"]).exists()
 
 
 def test_half_precision_that_goes_on_failing_stops(tmp_path, monkeypatch):

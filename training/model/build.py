@@ -28,7 +28,9 @@ PARTS = {
     "routers": ("_router.",),
 }
 """What can be trained, and what the names of its parameters contain."""
-TRAINED = {"single": ("resampler", "ID keys and values", "LoRA"), "multi": ("LoRA", "routers")}
+IDENTITY = ("resampler", "ID keys and values")
+TRAINED = {"single": (*IDENTITY, "LoRA"), "multi": ("LoRA", "routers")}
+"""By stage."""
 
 
 def build(config: Config, stage: str, widths: tuple[int, int], projection: int | None = None) -> Network:
@@ -52,13 +54,18 @@ def build(config: Config, stage: str, widths: tuple[int, int], projection: int |
             f"gives {projection}. Give the CLIP vision model that it was made with."
         )
     network.eval().requires_grad_(False)
-    for part in TRAINED[stage]:
+    for part in trained_parts(config, stage):
         for _, parameter in parameters_of(network, part):
             parameter.requires_grad_(True)
     if config.run.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
         unet.train()  # diffusers computes again in training mode only; the UNet has no dropout
     return network
+
+
+def trained_parts(config: Config, stage: str) -> tuple[str, ...]:
+    """Those of `PARTS` that a stage trains."""
+    return TRAINED[stage] + (IDENTITY if stage == "multi" and config.optimizer.identity_factor else ())
 
 
 def choice_of(config: Config) -> FeatureChoice:

@@ -57,12 +57,14 @@ class Routing:
         temperature: τ.
         noise: what Gumbel noise is made of; None for none.
         id_scale: strength of ID attention; 1 in training.
+        owners: of a number of spots, whose they are, (pictures, people, spots); in place of the router's choice.
     """
 
     choice: str
     temperature: float = 1.0
     noise: Noise | None = None
     id_scale: float = 1.0
+    owners: Callable[[int], Tensor] | None = None
 
 
 class Network(nn.Module):
@@ -136,11 +138,15 @@ class Network(nn.Module):
     def add_people(self, number: int, weights: LayerWeights, x: Tensor, query: Tensor, heads: int) -> Tensor:
         """ID attention of a cross-attention layer, for its processor."""
         tokens, present, routing, router = self._tokens, self._present, self._routing, weights.router()
-        if router is None or routing.choice == "none":
+        taught = routing.owners is not None
+        if router is not None and routing.choice != "none":
+            logits = router_logits(router, *((x.detach(), tokens.detach()) if taught else (x, tokens)), present)
+            self._logits.setdefault(number, logits)  # a layer that is computed again for its gradient is told of once
+        if taught:
+            shares = routing.owners(x.shape[1]).to(query)
+        elif router is None or routing.choice == "none":
             shares = present[..., None].to(query)
         else:
-            logits = router_logits(router, x, tokens, present)
-            self._logits.setdefault(number, logits)  # a layer that is computed again for its gradient is told of once
             noise = None if routing.noise is None else gumbel(routing.noise(number, *logits.shape[1:])).to(logits)
             shares = soft_choice(logits, noise, routing.temperature)
             if routing.choice == "straight-through":

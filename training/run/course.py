@@ -171,8 +171,8 @@ def open_data(config: Config, stage: str, seen_with: dict[str, str], processes: 
     view = View(
         data.resolution,
         data.buckets,
-        (2, data.max_people) if several else (1, 1),
-        0.0 if several else data.second_photo,
+        (data.min_people, data.max_people) if several else (1, 1),
+        data.second_photo if not several or data.min_people == 1 else 0.0,
         data.extra_person if several else 0.0,
         data.cached,
     )

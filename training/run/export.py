@@ -9,14 +9,14 @@ from torch import Tensor
 
 from ..config import Config
 from ..files import whole_file
-from ..model.build import PARTS, TRAINED
+from ..model.build import PARTS, TRAINED, trained_parts
 
 FILES = {"single": "uniportrait-faceid.safetensors", "multi": "uniportrait-router.safetensors"}
 PREFIXES = {"resampler.": "faceid_proj.", "adapter.": "faceid_adapter."}
 
 
 def export(trained: Mapping[str, Tensor], config: Config, stage: str, kind: str, step: int, folder: Path) -> Path:
-    """Write the weights of a stage, whole or not at all.
+    """Write the weights of a stage, each file whole or not at all; where stage II trained those of stage I, these too.
 
     Args:
         trained: parameters that are trained, by name in the network.
@@ -25,17 +25,18 @@ def export(trained: Mapping[str, Tensor], config: Config, stage: str, kind: str,
         folder: where to.
 
     Returns:
-        The file.
+        The stage's file.
 
     Raises:
         UniPortraitError: it cannot be written.
     """
-    markers = [marker for part in TRAINED[stage] for marker in PARTS[part]]
-    tensors = {_published(name): value.contiguous().cpu() for name, value in trained.items() if _any(markers, name)}
-    path = folder / FILES[stage]
-    with whole_file(path) as file:
-        file.write(save(tensors, metadata=_metadata(config, stage, kind, step)))
-    return path
+    parts = set(trained_parts(config, stage))
+    for one in (stage, *(other for other in FILES if other != stage and parts.issuperset(TRAINED[other]))):
+        markers = [marker for part in TRAINED[one] for marker in PARTS[part]]
+        tensors = {_published(name): value.contiguous().cpu() for name, value in trained.items() if _any(markers, name)}
+        with whole_file(folder / FILES[one]) as file:
+            file.write(save(tensors, metadata=_metadata(config, one, kind, step)))
+    return folder / FILES[stage]
 
 
 def _any(markers: list[str], name: str) -> bool:

@@ -152,7 +152,9 @@ class Frozen(nn.Module):
         intrinsic, structure = self.arranged(faces)
         if batch.other is not None:
             others, _ = self.arranged(self.features(changed(batch.other, lambda t: t[:, None])))
-            intrinsic = torch.where(batch.has_other[:, None, None, None], others, intrinsic)
+            first = torch.arange(intrinsic.shape[1], device=intrinsic.device) == 0  # the only one in the picture
+            shown = batch.has_other[:, None] & first
+            intrinsic = torch.where(shown[..., None, None], others, intrinsic)
         blank = self.arranged(nobody)
         intrinsic, structure = (
             torch.where(gone[..., None, None], nothing, seen)

@@ -20,7 +20,16 @@ from . import checkpoint
 from .dice import Throws, throw
 from .inputs import Frozen
 from .likeness import likeness
-from .objective import RoutingScore, Schedule, cleaned, diffusion_loss, noised, score_routing, weight_faces
+from .objective import (
+    RoutingScore,
+    Schedule,
+    cleaned,
+    diffusion_loss,
+    nearest_owners,
+    noised,
+    score_routing,
+    weight_faces,
+)
 from .optimizer import make_optimizer, set_learning_rates
 from .recorded import Recorded
 
@@ -35,8 +44,8 @@ class Pass:
     Attributes:
         diffusion: the diffusion loss.
         routing: how the routers did; None where there are none.
-        unlikeness: `1 − cos` of predicted faces and photos; NaN for pictures where that does not count, None where it
-            is not asked for.
+        unlikeness: `1 − cos` of a predicted face and its photo; NaN for pictures where that does not count, None where
+            it is not asked for.
     """
 
     diffusion: Tensor
@@ -115,7 +124,9 @@ class Trainer:
         clean = frozen.latents(batch, throws.posterior)
         noisy, target = noised(self.schedule, clean, throws, config.loss)
         conditions = frozen.conditions(batch, throws)
-        choice = Routing(config.router.choice, config.router.temperature, throws.uniform)
+        router = config.router
+        owners = nearest_owners(batch.boxes, batch.in_picture, size[1:]) if router.teacher else None
+        choice = Routing(router.choice, router.temperature, throws.uniform, owners=owners)
         with self.accelerator.autocast():
             predicted, logits = self.network(
                 noisy, throws.timesteps, conditions.text, conditions.added, conditions.faces, choice
@@ -130,31 +141,25 @@ class Trainer:
         return Pass(diffusion, routing, unlikeness)
 
     def _unlikeness(self, batch: Batch, throws: Throws, noisy: Tensor, predicted: Tensor) -> Tensor:
-        """Of `Pass`; batch with features."""
+        """Of `Pass`; batch with features. People come in random order, so that the first is any of them."""
         loss, levels = self.config.loss, len(self.schedule.kept)
         low, high = (levels * share for share in loss.likeness_levels)
-        counts = (low <= throws.timesteps) & (throws.timesteps < high) & ~throws.no_faces
-        counts = batch.in_picture & counts[:, None]
-        places = torch.arange(counts.numel(), device=counts.device)
+        counts = (low <= throws.timesteps) & (throws.timesteps < high) & ~throws.no_faces & batch.in_picture[:, 0]
+        pictures = torch.arange(len(counts), device=counts.device)
         if not self.config.run.cuda_graphs:  # whose work is always of one size; here nothing is decoded in vain
-            places = places[counts.flatten()]
-            if not len(places):
-                return torch.full((len(counts),), torch.nan, device=counts.device)
-        picture, person = places // counts.shape[1], places % counts.shape[1]
-        # People who are padding have no landmarks to align; nobody counts the first person's again.
-        landmarks = torch.where(batch.in_picture[..., None, None], batch.landmarks, batch.landmarks[:, :1])
-        clean = cleaned(self.schedule, noisy[picture], predicted[picture], throws.timesteps[picture])
+            pictures = pictures[counts]
+        unlike = torch.full((len(counts),), torch.nan, device=counts.device)
+        if not len(pictures):
+            return unlike
         seen = likeness(
             self.frozen.vae,
             self.frozen.backbone,
-            clean,
-            landmarks[picture, person],
-            batch.faces.embedding[picture, person],
+            cleaned(self.schedule, noisy[pictures], predicted[pictures], throws.timesteps[pictures]),
+            batch.landmarks[pictures, 0],
+            batch.faces.embedding[pictures, 0],
             loss.likeness_window,
         )
-        unlike = torch.zeros_like(counts, dtype=seen.dtype).flatten().index_put((places,), 1 - seen).view_as(counts)
-        mean = (unlike * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1)  # 0 / 0 has gradients that are no numbers
-        return torch.where(counts.any(dim=1), mean, torch.nan)
+        return torch.where(counts, unlike.index_put((pictures,), 1 - seen), torch.nan)
 
     def _pass(self, batch: Batch) -> Pass:
         """What `learn` does, recorded or not."""

@@ -1,5 +1,6 @@
 """The loss of a step (paper section 3.2 and equation 4)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,13 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from uniportrait_core.routing.regions import grid_size
-from uniportrait_core.routing.soft_router import face_masks, mask_of_layer, routed_right, routing_loss
+from uniportrait_core.routing.soft_router import (
+    face_masks,
+    mask_of_layer,
+    nearest_faces,
+    routed_right,
+    routing_loss,
+)
 
 from ..config import Loss
 from .dice import Throws
@@ -75,6 +82,12 @@ def weight_faces(boxes: Tensor, in_picture: Tensor, latent: tuple[int, int], mor
     covered = mask_of_layer(face_masks(boxes, in_picture, latent), latent).sum(dim=1).unflatten(1, latent)
     weights = 1 + more * covered[:, None]
     return weights / weights.mean(dim=(2, 3), keepdim=True)
+
+
+def nearest_owners(boxes: Tensor, in_picture: Tensor, latent: tuple[int, int]) -> Callable[[int], Tensor]:
+    """Whose face is nearest, for `Routing.owners`; arguments as for `weight_faces`."""
+    nearest = nearest_faces(boxes, in_picture, latent)
+    return lambda spots: mask_of_layer(nearest, grid_size(spots, *latent))
 
 
 def diffusion_loss(

@@ -21,13 +21,11 @@ def make_optimizer(settings: Settings, stage: str, trained: Mapping[str, nn.Para
         import bitsandbytes
 
         kind = bitsandbytes.optim.AdamW8bit
-    lora = [value for name, value in trained.items() if _is_lora(name)]
-    others = [value for name, value in trained.items() if not _is_lora(name)]
-    factor = settings.lora_factor if stage == "multi" else 1.0
-    groups = [
-        {"part": "all_but_lora", "params": others, "factor": 1.0},
-        {"part": "lora", "params": lora, "factor": factor},
-    ]
+    parts: dict[str, list[nn.Parameter]] = {"lora": [], "identity": [], "routers": []}
+    for name, value in trained.items():
+        parts[_part(name)].append(value)
+    factors = {"lora": settings.lora_factor, "identity": settings.identity_factor} if stage == "multi" else {}
+    groups = [{"part": part, "params": values, "factor": factors.get(part, 1.0)} for part, values in parts.items()]
     return kind(
         [group for group in groups if group["params"]],
         lr=settings.learning_rate,
@@ -44,5 +42,6 @@ def set_learning_rates(optimizer: Optimizer, settings: Settings, step: int) -> d
     return {f"learning_rate/{group['part']}": group["lr"] for group in optimizer.param_groups}
 
 
-def _is_lora(name: str) -> bool:
-    return any(marker in name for marker in PARTS["LoRA"])
+def _part(name: str) -> str:
+    found = next(part for part, markers in PARTS.items() if any(marker in name for marker in markers))
+    return {"LoRA": "lora", "routers": "routers"}.get(found, "identity")

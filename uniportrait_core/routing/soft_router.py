@@ -63,15 +63,33 @@ def face_masks(boxes: Tensor, in_picture: Tensor, latent: tuple[int, int]) -> Te
     Returns:
         0 or 1, on a grid finer than the latent's, (pictures, people, FINER · height, FINER · width).
     """
-    height, width = (FINER * side for side in latent)
-    y = (torch.arange(height, device=boxes.device) + 0.5)[:, None] / height
-    x = (torch.arange(width, device=boxes.device) + 0.5) / width
+    y, x = _finer(latent, boxes)
     left, top, right, bottom = boxes[..., None, None].unbind(dim=2)
     inside = (x >= left) & (x < right) & (y >= top) & (y < bottom) & in_picture[..., None, None]
+    return _nearest(boxes, inside, latent) * inside
+
+
+def nearest_faces(boxes: Tensor, in_picture: Tensor, latent: tuple[int, int]) -> Tensor:
+    """Whose face is nearest to which spot, by the boxes' centres; as `face_masks`, and 0 where nobody has a face."""
+    return _nearest(boxes, in_picture[..., None, None], latent) * in_picture[..., None, None]
+
+
+def _nearest(boxes: Tensor, candidates: Tensor, latent: tuple[int, int]) -> Tensor:
+    """Of the candidates of each spot the one whose centre is nearest, one-hot."""
+    y, x = _finer(latent, boxes)
+    left, top, right, bottom = boxes[..., None, None].unbind(dim=2)
     # Distances in pixels, as a picture need not be square.
-    distance = ((x - (left + right) / 2) * width) ** 2 + ((y - (top + bottom) / 2) * height) ** 2
-    nearest = distance.masked_fill(~inside, torch.inf).argmin(dim=1, keepdim=True)
-    return (torch.zeros_like(distance).scatter_(1, nearest, 1) * inside).float()
+    (height, width), across, down = (FINER * side for side in latent), x - (left + right) / 2, y - (top + bottom) / 2
+    distance = (across * width) ** 2 + (down * height) ** 2
+    nearest = distance.masked_fill(~candidates, torch.inf).argmin(dim=1, keepdim=True)
+    return torch.zeros_like(distance).scatter_(1, nearest, 1)
+
+
+def _finer(latent: tuple[int, int], boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Middles of the finer grid's spots as shares of height and width, (height, 1) and (width,)."""
+    height, width = (FINER * side for side in latent)
+    y, x = ((torch.arange(side, device=boxes.device) + 0.5) / side for side in (height, width))
+    return y[:, None], x
 
 
 def mask_of_layer(masks: Tensor, size: tuple[int, int]) -> Tensor:
