@@ -356,9 +356,7 @@ def _check_stage(config: Config, stage: str, name: str) -> None:
         faults.append("run.stage_one is missing: stage II starts from the face-ID weights that stage I exported")
     data = config.data
     if kind == "multi" and data.min_people > 1 and _is_set(config, "data.second_photo"):
-        faults.append(
-            "data.second_photo has no effect in stage II without pictures of one person: data.min_people = 1"
-        )
+        faults.append("data.second_photo has no effect in stage II without pictures of one person: data.min_people = 1")
     if stage == "multi" and not data.min_people <= data.max_people:
         faults.append(f"data.min_people is {data.min_people}, more than data.max_people, {data.max_people}")
     if stage == "multi" and data.max_people < 2:
