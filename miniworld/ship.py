@@ -28,7 +28,7 @@ def put(source: Path, target: Path) -> None:
 
 
 def ship(out: Path, shipped: Path = SHIPPED) -> int:
-    """Copy what is there of a training's output, stages I and II in half precision.
+    """Copy what is there of a training's output, stages I and II in half precision; identity as stage II left it.
 
     Args:
         out: folder that `python -m miniworld train` wrote to, with the stages in `single` and `multi`, and
@@ -44,12 +44,16 @@ def ship(out: Path, shipped: Path = SHIPPED) -> int:
     put(out, shipped)
     places = Files(shipped)
     start = Files(out)
-    for stage, place, before in (("single", places.faceid, start.faceid), ("multi", places.router, start.router)):
-        if (source := out / stage / FILES[stage]).is_file():
+    for stage, part, place, before in (
+        ("single", "single", places.faceid, start.faceid),
+        ("multi", "single", places.faceid, places.faceid),  # which stage II trains further
+        ("multi", "multi", places.router, start.router),
+    ):
+        if (source := out / stage / FILES[part]).is_file():
             made = metadata(source) | history(before)
             made["command"] = f"python -m miniworld train --only {stage}"
-            photos = load_index(out / ALBUMS[stage])
-            made["data"] = f"{len(photos)} photos of {photos.identity.max() + 1} drawn people"
+            albums = [load_index(out / ALBUMS[name]) for name in ALBUMS if stage == "multi" or name == stage]
+            made["data"] = " and ".join(f"{len(a)} photos of {a.identity.max() + 1} drawn people" for a in albums)
             save_weights(place, load_file(source), made)
     size = sum(file.stat().st_size for file in shipped.rglob("*.safetensors"))
     if size > LARGEST:

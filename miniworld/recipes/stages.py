@@ -41,7 +41,7 @@ class Variant:
 
 STAGES = {"single": Variant("single"), "multi": Variant("multi")}
 WITHOUT = {
-    "no-routing-loss": Variant("multi", {"router": {"loss_weight": 0.0}}),
+    "no-routing-loss": Variant("multi", {"router": {"loss_weight": 0.0, "teacher": False}}),
     "global-features": Variant("single", {"features": {"intrinsic": "global"}}),
     "no-shallow-features": Variant("single", {"features": {"structure": ["clip"]}}),
     "no-drop": Variant("single", {"features": {"drop_path": 0.0, "drop_token": 0.0}}),
@@ -122,16 +122,19 @@ def settings_of(job: Job, variant: Variant) -> Settings:
             settings["resampler"] = {"tokens": 8, "dim": 128, "depth": 2}
             settings["reading"] = READING | {"steps": min(READING["steps"], budget.steps)}
             settings["run"]["lora_rank"] = 16
-        settings["loss"] |= LIKENESS
-        # Looks and clothes are to come from the prompt: half of the time the face is that of another photo.
-        settings["data"]["second_photo"] = 0.5
     else:
-        # Most of the diffusion loss is nothing that a router could change. So strong a routing loss bends a LoRA until
-        # people are easy to tell apart, and pictures are none any more: that of stage I stays.
-        settings["router"] = {"loss_weight": 2.0} | ({} if goes_on else {"hidden": 128})
-        settings["optimizer"]["lora_factor"] = 0.0
-        settings["loss"]["noisy_share"] = 0.0  # nobody can be made out there
-        settings["run"]["stage_one"] = f"single/{FILES['single']}"
+        # Most of the diffusion loss is nothing that a router could change, and a routing loss as strong as this bends a
+        # LoRA until people are easy to tell apart, and pictures are none any more. So a teacher gives the spots, and
+        # identity learns further, from portraits too and from faces as small as they are in groups.
+        settings["data"] |= {"shards": [ALBUMS["multi"], ALBUMS["single"]], "min_people": 1, "extra_person": 0.0}
+        settings["router"] = {"loss_weight": 2.0, "teacher": True} | ({} if goes_on else {"hidden": 128})
+        settings["optimizer"] |= {"lora_factor": 0.4, "identity_factor": 0.4}
+        settings["loss"]["noisy_share"] = 0.3  # who is who can be made out at low noise only
+        first = root / "single" / FILES["single"]
+        settings["run"]["stage_one"] = _below(first if first.is_file() or not goes_on else files.faceid, root)
+    settings["loss"] |= LIKENESS
+    # Looks and clothes are to come from the prompt: half of the time a portrait's face is that of another photo.
+    settings["data"]["second_photo"] = 0.5
     for table, values in variant.changes.items():
         settings[table] = settings.get(table, {}) | values
     return settings

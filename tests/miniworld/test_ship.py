@@ -41,8 +41,25 @@ def test_what_is_shipped(out, tmp_path):
         with safe_open(place, "pt") as file:
             assert file.metadata()["uniportrait.stage"] == stage
             assert file.metadata()["command"] == f"python -m miniworld train --only {stage}"
-            assert file.metadata()["data"] == "2 photos of 1 drawn people"
+            albums = 1 if stage == "single" else 2
+            assert file.metadata()["data"] == " and ".join(["2 photos of 1 drawn people"] * albums)
             assert file.get_tensor("weight").dtype == torch.float16
+
+
+def test_identity_ships_as_stage_two_left_it(out, tmp_path):
+    tensors, settings = {"weight": torch.randn(4)}, {"uniportrait.stage": "single", "uniportrait.training": '"II"'}
+    single = out.root / "single" / STAGES["single"]
+    save_file(load_file(single), single, {"uniportrait.training": '"I"'})
+    save_file(tensors, out.root / "multi" / STAGES["single"], settings)
+    target = Files(tmp_path / "shipped")
+    for _ in range(2):  # shipped again it tells of no more trainings than there were
+        ship(out.root, target.root)
+        assert torch.allclose(load_file(target.faceid)["weight"].float(), tensors["weight"], atol=1e-3)
+        made = metadata(target.faceid)
+        assert made["command"] == "python -m miniworld train --only multi"
+        assert made["data"] == "2 photos of 1 drawn people and 2 photos of 1 drawn people"
+        (before,) = json.loads(made["before"])
+        assert before == {"data": "2 photos of 1 drawn people", "uniportrait.training": '"I"'}
 
 
 def test_too_much_is_refused(out, tmp_path, monkeypatch):

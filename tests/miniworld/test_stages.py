@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -38,7 +39,9 @@ def written(folder, name: str, preset=FULL):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_settings_are_what_training_takes(tmp_path, name, preset):
     config, stage = written(tmp_path, name, preset), VARIANTS[name].stage
-    assert config.data.shards == [str(tmp_path / ALBUMS[stage])] and config.data.resolution == preset.size
+    albums = {"single": ["single"], "multi": ["multi", "single"]}[stage]  # stage II sees portraits, too
+    assert config.data.shards == [str(tmp_path / ALBUMS[album]) for album in albums]
+    assert config.data.resolution == preset.size
     assert (config.run.steps, config.run.batch) == (preset.budgets[stage].steps, preset.budgets[stage].batch)
     assert config.run.output == tmp_path / (name if name in STAGES else f"{ABLATIONS}/{name}")
     assert config.base.model == tmp_path / "base"
@@ -68,6 +71,17 @@ def test_a_stage_goes_on_from_what_is_there_and_an_ablation_begins_anew(tmp_path
     assert not any(written(tmp_path, other).run.start_from for other in WITHOUT)
 
 
+def test_stage_two_goes_on_from_the_identity_that_ships_where_stage_one_is_not_trained(tmp_path):
+    files = Files(tmp_path)
+    for there in (files.router, files.faceid):
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.touch()
+    assert written(tmp_path, "multi").run.stage_one == files.faceid
+    (tmp_path / "single").mkdir()
+    (tmp_path / "single" / FILES["single"]).touch()
+    assert written(tmp_path, "multi").run.stage_one == tmp_path / "single" / FILES["single"]
+
+
 def test_every_recipe_has_its_turn():
     assert sorted(ORDER) == sorted(RECIPES)
     for before, after in (
@@ -90,6 +104,8 @@ def test_stage_two_goes_on_from_stage_one(trained):
     router = trained.root / "multi" / FILES["multi"]
     assert faceid.metadata.features.intrinsic == "local"
     assert all(value.isfinite().all() for value in load_file(router).values())
+    further = load_faceid(router.with_name(FILES["single"]))  # stage II trains identity, too
+    assert not torch.equal(further.layers[0].to_k, faceid.layers[0].to_k)
     with safe_open(router, "pt") as file:
         assert file.metadata()["uniportrait.stage"] == "multi"
 
