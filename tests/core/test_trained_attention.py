@@ -20,6 +20,7 @@ from uniportrait_core.routing.soft_router import (
     routing_loss,
     soft_choice,
     straight_through,
+    with_strangers,
 )
 
 CHANNELS, DIM, TOKENS, HEADS, SPOTS = 16, 12, 5, 4, 24
@@ -219,6 +220,14 @@ def test_the_nearest_face_has_every_spot():
     assert nearest[0, 0].tolist() == 4 * FINER * [4 * FINER * [1] + 4 * FINER * [0]]
     assert torch.equal(nearest[0, 1], 1 - nearest[0, 0])
     assert not nearest[0, 2].any() and not nearest[1].any()
+
+
+def test_everybody_is_a_candidate_and_own_people_come_first():
+    tokens = torch.arange(6.0).view(3, 2, 1, 1)
+    present = torch.tensor([[True, True], [True, False], [True, True]])
+    everybody, there = with_strangers(tokens, present)
+    assert everybody[..., 0, 0].tolist() == [[0, 1, 2, 3, 4, 5], [2, 3, 4, 5, 0, 1], [4, 5, 0, 1, 2, 3]]
+    assert torch.equal(there, everybody[..., 0, 0] != 3)
 
 
 def test_distances_are_in_pixels():

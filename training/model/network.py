@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from uniportrait_core.attention.trained_attention import attend, attend_to_people, with_lora
 from uniportrait_core.embedding.resampler import FaceIDResampler
-from uniportrait_core.routing.soft_router import gumbel, router_logits, soft_choice, straight_through
+from uniportrait_core.routing.soft_router import gumbel, router_logits, soft_choice, straight_through, with_strangers
 
 from .adapter import Adapter, LayerWeights
 from .layout import attention_layers
@@ -112,7 +112,8 @@ class Network(nn.Module):
 
         Returns:
             The prediction, of the latents' shape, and the router's logits of every cross-attention layer, in order,
-            (pictures, people, spots); none where nothing is routed.
+            (pictures, people, spots), with owners (pictures, pictures · people, spots), as everybody is a candidate
+            then (`soft_router.with_strangers`); none where nothing is routed.
         """
         return self.predict(noised, timesteps, text, added, self.tokens(faces), faces.present, routing)
 
@@ -140,7 +141,8 @@ class Network(nn.Module):
         tokens, present, routing, router = self._tokens, self._present, self._routing, weights.router()
         taught = routing.owners is not None
         if router is not None and routing.choice != "none":
-            logits = router_logits(router, *((x.detach(), tokens.detach()) if taught else (x, tokens)), present)
+            seen = (x.detach(), *with_strangers(tokens.detach(), present)) if taught else (x, tokens, present)
+            logits = router_logits(router, *seen)
             self._logits.setdefault(number, logits)  # a layer that is computed again for its gradient is told of once
         if taught:
             shares = routing.owners(x.shape[1]).to(query)

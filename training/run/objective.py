@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from diffusers import DDPMScheduler
 from torch import Tensor
 
@@ -131,18 +132,20 @@ def score_routing(
     """How the routers of all layers did.
 
     Args:
-        logits: of each layer, (pictures, people, spots).
+        logits: of each layer, (pictures, people, spots); further candidates behind the people are in no picture.
         boxes: of faces, as shares of the picture, (pictures, people, 4).
         in_picture: whose box counts, (pictures, people), bool.
         present: the candidates, (pictures, people), bool.
         no_faces: pictures whose people are dropped: all look alike, and there is nothing to route, (pictures,), bool.
         latent: height and width of the latent.
     """
+    people = boxes.shape[1]
     masks = face_masks(boxes, in_picture & ~no_faces[:, None], latent)
+    masks = F.pad(masks, (0, 0, 0, 0, 0, logits[0].shape[1] - people))
     sizes = [grid_size(layer.shape[-1], *latent) for layer in logits]
     at_size = {size: mask_of_layer(masks, size) for size in set(sizes)}
     pairs = [(layer, at_size[size]) for layer, size in zip(logits, sizes, strict=True)]
     losses = torch.stack([routing_loss(layer, mask, present) for layer, mask in pairs])
     with torch.no_grad():
-        right = torch.stack([routed_right(layer, mask) for layer, mask in pairs])
+        right = torch.stack([routed_right(layer[:, :people], mask[:, :people]) for layer, mask in pairs])
     return RoutingScore(losses.mean(dim=0), right.nanmean(dim=0))

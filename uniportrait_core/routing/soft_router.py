@@ -32,6 +32,22 @@ def router_logits(layer: RouterLayer, x: Tensor, tokens: Tensor, present: Tensor
     return logits.masked_fill(~present[..., None], -torch.inf)
 
 
+def with_strangers(tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Everybody of all pictures as a candidate in each, a picture's own people first: more to tell people apart from.
+
+    Args:
+        tokens: (pictures, people, …).
+        present: which of the people a picture has, (pictures, people), bool.
+
+    Returns:
+        The same with pictures · people candidates in each picture.
+    """
+    pictures, people = present.shape
+    everybody = torch.arange(pictures * people, device=present.device)
+    order = (everybody + people * torch.arange(pictures, device=present.device)[:, None]) % len(everybody)
+    return tokens.flatten(0, 1)[order], present.flatten()[order]
+
+
 def gumbel(uniform: Tensor) -> Tensor:
     """Gumbel noise from uniform noise, 0..1."""
     return -torch.log(-torch.log(uniform.clamp(1e-6, 1 - 1e-6)))
