@@ -1,6 +1,7 @@
 """Steps: how they add up, what they stop at, and that they teach something."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from accelerate.utils import DistributedType
 
 from trainers import batches, ip_adapter, move, trainer
+from training.data.tensors import changed
 from training.model.network import FaceInputs
 from training.run import checkpoint, course
 from training.run.export import FILES, export
@@ -46,6 +48,11 @@ def test_the_loras_learning_rate_in_stage_two(tmp_path):
         names = [name for name, value in made.trained.items() if any(value is own for own in group["params"])]
         assert {"_lora." in name for name in names} == {group["part"] == "lora"}
         assert group["lr"] == found[f"learning_rate/{group['part']}"]
+
+
+def changed_rows(batch, count: int):
+    """The first pictures of a batch."""
+    return changed(replace(batch, keys=batch.keys[:count], captions=batch.captions[:count]), lambda t: t[:count])
 
 
 def gradients(made) -> dict[str, torch.Tensor]:
@@ -87,6 +94,42 @@ def test_with_a_teacher_the_router_changes_no_prediction(tmp_path):
     after = made.look(batch)
     assert torch.equal(before.diffusion, after.diffusion)
     assert not torch.allclose(before.routing.loss, after.routing.loss)
+
+
+def test_routers_begin_where_what_they_read_is(tmp_path):
+    """Each unit's input to GELU has mean 0 and deviation 1 over spots, and over people."""
+    made = trainer("multi", tmp_path, run={"steps": 8})
+    seen = [batch for step in batches(made) for batch in step]
+    tokens = []
+    made.begin(seen)
+    for batch in seen:
+        made.look(batch)
+        tokens.append(made.bare.people)
+    for weights in made.bare.adapter.layers():
+        if weights.router() is not None:
+            inside = weights.to_k_router[0](weights.aggr_router(torch.cat(tokens).mT).squeeze(-1))
+            torch.testing.assert_close(inside.std(dim=0), torch.ones(inside.shape[1]), atol=1e-3, rtol=0)
+            torch.testing.assert_close(inside.mean(dim=0), torch.zeros(inside.shape[1]), atol=1e-3, rtol=0)
+    name = "adapter.1.to_q_router.0.weight"
+    assert torch.equal(made.average[name], made.trained[name])
+    first = made.bare.unet.get_submodule("down_blocks.0.attentions.0.transformer_blocks.0.attn2")
+    spots = []
+    with first.to_q.register_forward_pre_hook(lambda _module, inputs: spots.append(inputs[0].flatten(0, 1))):
+        for batch in seen:
+            made.look(batch)
+    inside = made.bare.adapter.layers()[1].to_q_router[0](torch.cat(spots))
+    assert (inside.std(dim=0) - 1).abs().max() < 0.2 and inside.mean(
+        dim=0
+    ).abs().max() < 0.2  # whom spots go to differs
+
+
+def test_one_person_is_nothing_to_begin_with(tmp_path):
+    made = trainer("multi", tmp_path)
+    before = {name: value.detach().clone() for name, value in made.trained.items()}
+    batch = batches(made)[0][0]
+    alone = replace(batch, present=torch.zeros_like(batch.present).index_fill(1, torch.tensor([0]), True))
+    made.begin([changed_rows(alone, 1)])
+    assert all(torch.equal(value, before[name]) for name, value in made.trained.items())
 
 
 def test_stage_two_can_train_identity_further(tmp_path):

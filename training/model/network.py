@@ -132,6 +132,11 @@ class Network(nn.Module):
         predicted = self.unet(noised, timesteps, encoder_hidden_states=text, added_cond_kwargs=added).sample
         return predicted, [self._logits[number] for number in sorted(self._logits)]
 
+    @property
+    def people(self) -> Tensor:
+        """ID tokens of everybody who was present in the last call, (all pictures' people, tokens, dim)."""
+        return self._tokens[self._present]
+
     def tokens(self, faces: FaceInputs) -> Tensor:
         """ID tokens, (pictures, people, tokens, dim)."""
         return self.resampler(faces.image) if faces.image is not None else id_tokens(self.resampler, faces)

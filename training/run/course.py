@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -32,6 +33,7 @@ from .plan import describe
 from .preview import Previews, draw
 from .reading import learn_to_read
 
+BEGINNING = 24  # pictures that routers begin with
 STARTS = ("stage_one", "start_from")  # settings of weights that a training begins with
 
 
@@ -74,6 +76,8 @@ def run_stage(path: Path, stage: str) -> Path:
     networks = seen_with | _other_fingerprints(config)
     trainer = Trainer(config, stage, network, frozen, schedule, accelerator, networks)
     changed = trainer.resume()
+    if stage == "multi" and config.router.choice != "none" and not run.start_from and not trainer.step:
+        trainer.begin(_some(portraits, run.batch, run.seed))
     main, seconds = accelerator.is_main_process, _time_of_a_pass(trainer, portraits)
     if main:
         print(describe(config, stage, network, portraits, accelerator.num_processes, trainer.step, seconds), flush=True)
@@ -218,6 +222,12 @@ def _is_over(accelerator: Accelerator, started: float, seconds: float) -> bool:
         return False
     mine = torch.tensor([float(time.monotonic() - started >= seconds)], device=accelerator.device)
     return bool(accelerator.reduce(mine, "sum"))
+
+
+def _some(portraits: Portraits, batch: int, seed: int) -> Iterator[Batch]:
+    """The first pictures, some two dozen."""
+    for items in Batches(portraits, batch, seed, steps=ceil(BEGINNING / batch)):
+        yield collate([portraits[item] for item in items])
 
 
 def _time_of_a_pass(trainer: Trainer, portraits: Portraits) -> float:

@@ -1,12 +1,14 @@
 """The steps of both stages. `accelerate` deals with devices, processes and precision."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
@@ -17,6 +19,7 @@ from ..data.batch import Batch
 from ..model.layout import kind_of
 from ..model.network import Network, Routing
 from . import checkpoint
+from .beginning import begin_routers
 from .dice import Throws, throw
 from .inputs import Frozen
 from .likeness import likeness
@@ -112,6 +115,15 @@ class Trainer:
     def average(self) -> dict[str, Tensor]:
         """The moving average of what is trained, by name; empty where there is none."""
         return dict(zip(self.trained, self.ema.shadow_params, strict=True)) if self.ema else {}
+
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """What comes before the first step: routers begin where what they read in some batches is."""
+        looks = (partial(self.look, batch.to(self.accelerator.device)) for batch in batches)
+        begin_routers(self.bare, looks)
+        for value in self.trained.values():  # computed alike by all processes, and the same to the bit from here on
+            value.data.copy_(broadcast(value.data))
+        for average, value in zip(self.ema.shadow_params if self.ema else (), self.trained.values(), strict=False):
+            average.copy_(value)
 
     def look(self, batch: Batch) -> Pass:
         """The losses of a batch on the device."""
