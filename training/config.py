@@ -139,7 +139,8 @@ class Router(Table):
         temperature: τ of equation 3.
         teacher: every spot is given to whoever's face is nearest, as the boxes say, whatever the router says. It then
             learns from the routing loss alone, and nothing else learns from that; everybody of a process's batch is
-            one of its candidates.
+            one of its candidates. Where nothing else is trained a step needs no gradient of the UNet, and costs a
+            third.
         loss_weight: λ of the routing loss; 0 trains without it (Table 4).
         hidden: width inside φ; 0 for twice the tokens' width, as published. SDXL's many wide layers want less.
     """
@@ -183,7 +184,7 @@ class Optimizer(Table):
 
     Attributes:
         learning_rate: after `warmup` steps, constant.
-        lora_factor: of the learning rate, for the LoRA in stage II.
+        lora_factor: of the learning rate, for the LoRA in stage II; 0 leaves that of stage I as it is.
         identity_factor: likewise for resampler, ID keys and values; 0 leaves those of stage I as they are.
         eight_bit: states in eight bits, by bitsandbytes.
         max_norm: gradients are scaled down to this norm; 0 leaves them.

@@ -50,6 +50,22 @@ def test_the_loras_learning_rate_in_stage_two(tmp_path):
         assert group["lr"] == found[f"learning_rate/{group['part']}"]
 
 
+def test_routers_alone_need_no_gradient_of_the_unet(tmp_path):
+    made = trainer("multi", tmp_path, router={"teacher": True}, optimizer={"lora_factor": 0.0}, run={"ema": 0})
+    began = {name: value.detach().clone() for name, value in made.trained.items()}
+    batch = batches(made)[0][0]
+    assert not made.look(batch).diffusion.requires_grad
+    made.take_step([batch])
+    moved = {name for name, value in made.trained.items() if not torch.equal(value, began[name])}
+    assert moved == {name for name in began if "_router." in name} != set(began)
+    router = load_router(export(made.weights(), made.config, "multi", "toy", 1, tmp_path / "run"))
+    assert torch.equal(router.lora[0]["q"].down, began["adapter.0.to_q_lora.down.weight"])
+    made.save()
+    again = trainer("multi", tmp_path, router={"teacher": True}, optimizer={"lora_factor": 0.0}, run={"ema": 0})
+    again.resume()
+    assert all(torch.equal(value, made.trained[name]) for name, value in again.trained.items())
+
+
 def changed_rows(batch, count: int):
     """The first pictures of a batch."""
     return changed(replace(batch, keys=batch.keys[:count], captions=batch.captions[:count]), lambda t: t[:count])

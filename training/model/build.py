@@ -65,7 +65,17 @@ def build(config: Config, stage: str, widths: tuple[int, int], projection: int |
 
 def trained_parts(config: Config, stage: str) -> tuple[str, ...]:
     """Those of `PARTS` that a stage trains."""
-    return TRAINED[stage] + (IDENTITY if stage == "multi" and config.optimizer.identity_factor else ())
+    if stage == "single":
+        return TRAINED[stage]
+    factors = {"LoRA": config.optimizer.lora_factor, **dict.fromkeys(IDENTITY, config.optimizer.identity_factor)}
+    return tuple(part for part in (*TRAINED[stage], *IDENTITY) if factors.get(part, 1))
+
+
+def kept_parameters(network: nn.Module, config: Config, stage: str) -> dict[str, nn.Parameter]:
+    """What checkpoints and files hold, by name: all that a stage can train, even where it leaves it as it is."""
+    parts = {*TRAINED[stage], *trained_parts(config, stage)}
+    names = {name for part in parts for name, _ in parameters_of(network, part)}
+    return {name: value for name, value in network.named_parameters() if name in names}
 
 
 def choice_of(config: Config) -> FeatureChoice:

@@ -16,6 +16,7 @@ from uniportrait_core.errors import UniPortraitError
 
 from ..config import Config
 from ..data.batch import Batch
+from ..model.build import kept_parameters
 from ..model.layout import kind_of
 from ..model.network import Network, Routing
 from . import checkpoint
@@ -97,7 +98,7 @@ class Trainer:
         self.config, self.stage, self.schedule, self.accelerator = config, stage, schedule, accelerator
         self.bare, self.frozen, self.networks = network, frozen, networks
         frozen.work_on(accelerator.device)
-        self.trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
+        self.trained = kept_parameters(network, config, stage)
         if accelerator.mixed_precision in HALVES:  # what is not trained need not be precise
             network.unet.to(HALVES[accelerator.mixed_precision])
         self.network: nn.Module = accelerator.prepare_model(network)
@@ -108,7 +109,7 @@ class Trainer:
         self.learn: Callable[[Batch], Pass] = self._pass
         if config.run.cuda_graphs:
             for value in self.trained.values():  # what is recorded adds to gradients where they are
-                value.grad = torch.zeros_like(value)
+                value.grad = torch.zeros_like(value) if value.requires_grad else None
             self.learn = Recorded(self._pass, self.forget_gradients)
 
     @property
