@@ -6,6 +6,7 @@ python -m miniworld train --ablations            and stages I and II with parts 
 python -m miniworld train --preset tiny          a trial of it all, which means nothing, in a minute
 python -m miniworld sample                       pictures of the base model
 python -m miniworld photos OUT --people 2-4      photos in shards, on which `python -m training` runs
+python -m miniworld numbers                      how much likeness is kept, on people never met; into docs/miniworld.md
 python -m miniworld ship                         weights into the pack, where Load Mini World finds them
 """
 
@@ -60,6 +61,21 @@ def _photos(options: argparse.Namespace) -> int:
         files = Files(options.cache)
         caching = Caching(files.base, files.clip_vision, files.backbone, options.size)
     save_album(album, options.out, options.workers or max(1, (os.cpu_count() or 2) - 2), caching)
+    return 0
+
+
+def _numbers(options: argparse.Namespace) -> int:
+    from .files import SHIPPED, Files
+    from .numbers.run import note_quality, run, tables, write_page
+    from .reports import set_up_logging
+
+    set_up_logging()
+    files = Files(options.weights or SHIPPED)
+    results = run(files, options.people, options.out)
+    print(tables(results))
+    if options.write:
+        write_page(tables(results))
+        note_quality(files, results)
     return 0
 
 
@@ -123,7 +139,7 @@ def _by_name(pairs: list[str]) -> dict[str, float]:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m miniworld", description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(required=True, metavar="look | train | sample | photos | ship")
+    commands = parser.add_subparsers(required=True, metavar="look | train | sample | photos | numbers | ship")
     command = commands.add_parser("look", help="draw contact sheets")
     command.set_defaults(run=_look)
     command.add_argument("--out", type=Path, default=Path("miniworld-out"), help="folder for the pictures")
@@ -143,6 +159,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     command.add_argument("--size", type=int, default=128, help="of a photo, in pixels")
     command.add_argument("--cache", type=Path, metavar="DIR", help="write features into them, by the weights in DIR")
     command.add_argument("--workers", type=int, help="processes that draw")
+    command = commands.add_parser("numbers", help="measure likeness, blending, and whether prompts are followed")
+    command.set_defaults(run=_numbers)
+    command.add_argument("--people", type=int, default=200, help="on how many")
+    command.add_argument("--weights", type=Path, help="folder of the weights; those that ship by default")
+    command.add_argument("--out", type=Path, default=Path("miniworld-out"), help="folder whose ablations go along")
+    command.add_argument("--write", action="store_true", help="into docs/miniworld.md and the weights' metadata")
     command = commands.add_parser("ship", help="put weights where the pack finds them, in half precision")
     command.set_defaults(run=_ship)
     command.add_argument("--out", type=Path, default=Path("miniworld-out"), help="folder of the weights")

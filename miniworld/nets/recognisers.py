@@ -42,6 +42,7 @@ class MeasuringNet(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(widths[-1] * self.GRID**2, embedding, bias=False), nn.BatchNorm1d(embedding)
         )
+        self.dim = embedding
 
     def forward(self, faces: Tensor) -> Tensor:
         """

@@ -33,7 +33,8 @@ BESIDE = {
     "training": ("files", "config", "data", "frozen", "model", "prepare", "run"),
     "evaluation": ("names", "settings", "protocol", "pictures", "models", "metrics", "generate", "score", "ablate"),
     "miniworld": (
-        "config", "files", "weights", "reports", "world", "nets", "data", "recipes", "sampling", "ship",
+        "config", "files", "weights", "reports", "world", "nets", "data", "recipes", "sampling", "numbers",
+        "ship",
     ),
 }  # fmt: skip
 CORE, HOST_SIDE, NODES = (sorted((ROOT / floor).rglob("*.py")) for floor in FLOORS)

@@ -1,5 +1,6 @@
 """Pictures from the network as it is: DDIM with guidance (paper section 4.1)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +41,7 @@ def sample(
     nobody: Prompt,
     settings: Preview,
     choice: str,
+    owners: Callable[[int], Tensor] | None = None,
 ) -> tuple[Tensor, RoutingRecord]:
     """Draw pictures.
 
@@ -50,6 +52,7 @@ def sample(
         wanted, nobody: conditional and unconditional half.
         settings: steps, guidance and strength.
         choice: of `config.Router`; without noise, "straight-through" is the winner.
+        owners: whose spots are whose, in place of the router's choice (`Routing`).
 
     Returns:
         Latents as the UNet sees them, and who had which spot at each step, empty where nothing is routed.
@@ -57,7 +60,7 @@ def sample(
     # As ComfyUI's `ddim` on `ddim_uniform`, whose last step ends without noise; the published app leaves some.
     ddim = DDIMScheduler.from_config(scheduler.config, clip_sample=False, set_alpha_to_one=True, steps_offset=1)
     ddim.set_timesteps(settings.steps, device=start.device)
-    routing = Routing(choice, id_scale=settings.id_scale)
+    routing = Routing(choice, id_scale=settings.id_scale, owners=owners)
     latents, record, size = start, RoutingRecord(), tuple(start.shape[-2:])
     for timestep in ddim.timesteps:
         halves = []
