@@ -139,8 +139,7 @@ class Router(Table):
         temperature: τ of equation 3.
         teacher: every spot is given to whoever's face is nearest, as the boxes say, whatever the router says. It then
             learns from the routing loss alone, and nothing else learns from that; everybody of a process's batch is
-            one of its candidates. Where nothing else is trained a step needs no gradient of the UNet, and costs a
-            third.
+            one of its candidates. Where nothing else is trained a step needs no gradient of the UNet.
         loss_weight: λ of the routing loss; 0 trains without it (Table 4).
         hidden: width inside φ; 0 for twice the tokens' width, as published. SDXL's many wide layers want less.
     """
