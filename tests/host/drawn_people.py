@@ -19,6 +19,7 @@ from miniworld.world.seeds import TEST
 
 BACKBONE = "mini-world-face_backbone.safetensors"
 FACEID = "drawn-faceid.safetensors"
+WEIGHTS = {"faceid": FACEID, "router": "none", "face_backbone": BACKBONE}  # of Load UniPortrait
 CLIP_DIM, TEXT_DIM, WIDTH, TOKENS = 96, 64, 64, 4
 HEIGHT, ASPECT = 320, 1.5  # of photos, in pixels, and their width in relation
 

@@ -28,7 +28,7 @@ NODES = (  # name, type, place, widgets
     ("photos", "ImageBatch", [0, 760], {}),
     ("detector", "UniPortraitFaceDetector", [0, 900], {"backend": "mini world", "model": "mini-world-face_detector"}),
     ("world", "UniPortraitLoadMiniWorld", [0, 1060], {}),
-    ("weights", "LoadUniPortrait", [0, 1200], {"faceid": drawn_people.FACEID, "face_backbone": drawn_people.BACKBONE}),
+    ("weights", "LoadUniPortrait", [0, 1200], drawn_people.WEIGHTS),
     ("encode", "FaceIDEncode", [350, 0], {}),
     ("detect", "UniPortraitDetectFaces", [780, 0], {}),
     ("pick", "ImageFromBatch", [1210, 0], {}),
