@@ -37,9 +37,13 @@ def save_weights(file: Path, tensors: Mapping[str, Tensor], made: Mapping[str, o
 def begin_with(net: nn.Module, file: Path) -> nn.Module:
     """Give a network the weights of a file, where there is one: its training goes on from them. Returns the network."""
     if file.is_file():
-        tensors = load_file(file)
-        net.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
+        net.load_state_dict(in_floats(file))
     return net
+
+
+def in_floats(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file as a network computes with them: float32, but for whole numbers."""
+    return {key: t.float() if t.is_floating_point() else t for key, t in load_file(file).items()}
 
 
 def metadata(file: Path) -> dict[str, str]:

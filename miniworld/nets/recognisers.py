@@ -4,12 +4,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from uniportrait_core.embedding.backbone import FaceBackbone, UnitShape
 
 from ..config import Preset
+from ..weights import in_floats
 
 
 def new_backbone(preset: Preset) -> FaceBackbone:
@@ -77,7 +77,7 @@ def new_measuring_net(preset: Preset) -> MeasuringNet:
 
 def load_measuring_net(file: Path) -> MeasuringNet:
     """From its weights, whose shapes say how wide it is; float32, in evaluation mode."""
-    tensors = {key: value.float() if value.is_floating_point() else value for key, value in load_file(file).items()}
+    tensors = in_floats(file)
     widths = [len(value) for key, value in tensors.items() if key.endswith("change.0.weight")]
     net = MeasuringNet(tuple(widths), len(tensors["head.0.weight"]))
     net.load_state_dict(tensors)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 
 from uniportrait_core.faces.detection import Face
 
@@ -13,6 +12,7 @@ from ..data.pixels import sample_boxes, to_unit
 from ..files import Files
 from ..nets.classifiers import PERSON_HEADS, PERSON_SIZE, PICTURE_HEADS, PICTURE_SIZE, new_classifiers
 from ..recipes.classifiers import person_boxes
+from ..weights import in_floats
 from ..world.scene import Scene
 
 ASKED = ("place", "number", "clothes", "clothes_colour", "hat", "expression")
@@ -23,8 +23,7 @@ class Reader:
 
     def __init__(self, files: Files):
         self._nets = new_classifiers().eval().requires_grad_(False)
-        tensors = load_file(files.classifiers)
-        self._nets.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in tensors.items()})
+        self._nets.load_state_dict(in_floats(files.classifiers))
 
     def followed(self, pixels: np.ndarray, faces: Sequence[Face], scene: Scene) -> dict[str, float]:
         """Of each of `ASKED` the share that is as asked, 0..1; people are told by their order from left to right.

@@ -12,7 +12,6 @@ from uniportrait_core.embedding.face_features import CROP_SIZE
 from uniportrait_core.faces.alignment import align
 from uniportrait_core.faces.centre_detector import CentreDetector
 from uniportrait_core.faces.detection import Face, find_faces, order_faces
-from uniportrait_core.results.likeness import Likeness, judge
 
 from ..files import Files
 from ..nets.recognisers import load_measuring_net
@@ -20,7 +19,6 @@ from ..recipes.faces import shrunk
 from ..world.picture import picture
 from ..world.scene import compose
 
-NOBODY = -1.0  # a face counts as whom it is most like, however little
 PHOTO_SIZE = 256
 
 
@@ -51,9 +49,8 @@ class Judge:
         return order_faces(find_faces(self._detect, pixels), "left to right")
 
     @torch.no_grad()
-    def embed(self, pixels: np.ndarray) -> Tensor:
-        """Of a picture's faces from left to right, of length 1, (faces, dim)."""
-        faces = self.faces(pixels)
+    def embed(self, pixels: np.ndarray, faces: Sequence[Face]) -> Tensor:
+        """Of faces of a picture, of length 1, (faces, dim)."""
         if not faces:
             return torch.zeros(0, self._net.dim)
         crops = np.stack([align(pixels, face.landmarks, CROP_SIZE) for face in faces])
@@ -61,32 +58,10 @@ class Judge:
 
     def person(self, photo: np.ndarray) -> Tensor:
         """Of the first face of a photo, (dim,)."""
-        embeddings = self.embed(photo)
+        embeddings = self.embed(photo, self.faces(photo))
         if not len(embeddings):
             raise ValueError("no face was found in a photo")
         return embeddings[0]
-
-    def judge(self, pixels: np.ndarray, people: Tensor) -> Likeness:
-        """How much a picture's faces look like people, (people, dim)."""
-        return judge(self.embed(pixels), people, NOBODY)
-
-    def scale(self, people: Sequence[int], size: int, company: int = 1) -> Scale:
-        """From photos and drawings that show each of some people in a picture as large as those to judge.
-
-        Args:
-            people: seeds.
-            size: of the drawings, in pixels.
-            company: people in a drawing.
-        """
-        photos = torch.stack([self.person(photo_of(seed)) for seed in people])
-        same, other = [], []
-        for start in range(0, len(people) - company + 1, company):
-            drawn = picture(compose(people[start : start + company], f"scale {start} {company}"), size)
-            among = photos[start : start + company]
-            same += self.judge(drawn, among).scores
-            rest = torch.cat((photos[:start], photos[start + company :]))
-            other += (self.embed(drawn) @ rest.T).flatten().tolist()
-        return Scale(float(np.mean(other)), float(np.mean(same)))
 
 
 def photo_of(seed: int, number: int = 0, size: int = PHOTO_SIZE) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 
 from uniportrait_core.embedding.face_features import CROP_SIZE
 from uniportrait_core.faces.alignment import align
+from uniportrait_core.results.likeness import judge
 
 from ..files import Files
 from ..sampling import sample
@@ -19,6 +20,7 @@ from .likeness import Judge, photo_of
 from .trials import Trial, trials
 
 BATCH = 20
+NOBODY = -1.0  # a face counts as whom it is most like, however little
 COMPANIES = (1, 2, 3)
 DRAWN, BASE = "drawings", "base model"
 logger = logging.getLogger("miniworld")
@@ -71,10 +73,11 @@ class Studio:
         return result
 
     def _add(self, result: Measured, trial: Trial, picture: np.ndarray) -> None:
-        found = self.judge.judge(picture, torch.stack([self._known[seed] for seed in trial.people]))
-        faces = self.judge.embed(picture)
+        found_faces = self.judge.faces(picture)
+        faces = self.judge.embed(picture, found_faces)
+        found = judge(faces, torch.stack([self._known[seed] for seed in trial.people]), NOBODY)
         others = torch.stack([known for seed, known in self._known.items() if seed not in trial.people])
-        followed = self._reader.followed(picture, self.judge.faces(picture), trial.scene)
+        followed = self._reader.followed(picture, found_faces, trial.scene)
         result.people.append(trial.people)
         result.lowest.append(found.lowest)
         result.mean.append(float(np.mean(found.scores)))

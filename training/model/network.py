@@ -81,6 +81,7 @@ class Network(nn.Module):
         self.unet, self.adapter, self.resampler = unet, adapter, tokens
         self._tokens: Tensor | None = None
         self._present: Tensor | None = None
+        self._candidates: tuple[Tensor, Tensor] | None = None  # tokens of whom routers choose from, and who is present
         self._routing = Routing("none")
         self._logits: dict[int, Tensor] = {}
         layers = attention_layers(unet)
@@ -129,6 +130,8 @@ class Network(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """As `forward`, of ID tokens that were made already, (pictures, people, tokens, dim)."""
         self._tokens, self._present, self._routing, self._logits = tokens, present, routing, {}
+        taught = routing.owners is not None
+        self._candidates = with_strangers(tokens.detach(), present) if taught else (tokens, present)
         predicted = self.unet(noised, timesteps, encoder_hidden_states=text, added_cond_kwargs=added).sample
         return predicted, [self._logits[number] for number in sorted(self._logits)]
 
@@ -146,8 +149,7 @@ class Network(nn.Module):
         tokens, present, routing, router = self._tokens, self._present, self._routing, weights.router()
         taught = routing.owners is not None
         if router is not None and routing.choice != "none":
-            seen = (x.detach(), *with_strangers(tokens.detach(), present)) if taught else (x, tokens, present)
-            logits = router_logits(router, *seen)
+            logits = router_logits(router, x.detach() if taught else x, *self._candidates)
             self._logits.setdefault(number, logits)  # a layer that is computed again for its gradient is told of once
         if taught:
             shares = routing.owners(x.shape[1]).to(query)

@@ -233,8 +233,7 @@ def _some(portraits: Portraits, batch: int, seed: int) -> Iterator[Batch]:
 def _time_of_a_pass(trainer: Trainer, portraits: Portraits) -> float:
     """Seconds that forward and backward take, the first time left out; gradients are as before."""
     run, device = trainer.config.run, trainer.accelerator.device
-    items = next(iter(Batches(portraits, run.batch, run.seed, steps=1)))
-    batch = collate([portraits[item] for item in items]).to(device)
+    batch = next(_some(portraits, run.batch, run.seed)).to(device)
     for _ in range(2):
         started = time.perf_counter()
         trainer.learn(batch)

@@ -52,7 +52,7 @@ def sample(
         wanted, nobody: conditional and unconditional half.
         settings: steps, guidance and strength.
         choice: of `config.Router`; without noise, "straight-through" is the winner.
-        owners: whose spots are whose, in place of the router's choice (`Routing`).
+        owners: whose spots are whose (`Routing`); nothing is routed then.
 
     Returns:
         Latents as the UNet sees them, and who had which spot at each step, empty where nothing is routed.
@@ -60,7 +60,7 @@ def sample(
     # As ComfyUI's `ddim` on `ddim_uniform`, whose last step ends without noise; the published app leaves some.
     ddim = DDIMScheduler.from_config(scheduler.config, clip_sample=False, set_alpha_to_one=True, steps_offset=1)
     ddim.set_timesteps(settings.steps, device=start.device)
-    routing = Routing(choice, id_scale=settings.id_scale, owners=owners)
+    routing = Routing(choice if owners is None else "none", id_scale=settings.id_scale, owners=owners)
     latents, record, size = start, RoutingRecord(), tuple(start.shape[-2:])
     for timestep in ddim.timesteps:
         halves = []
